@@ -1,0 +1,2 @@
+//! trainwire-cli
+fn main() {}

@@ -1,0 +1,1 @@
+//! trainwire-tests
