@@ -1,1 +1,5 @@
-//! trainwire-protocol
+//! The trainwire protocol.
+
+pub mod id;
+pub mod limits;
+pub mod message;
