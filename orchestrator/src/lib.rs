@@ -1,1 +1,5 @@
 //! trainwire
+
+pub mod job;
+pub mod record;
+pub mod scheduler;

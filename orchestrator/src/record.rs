@@ -1,0 +1,356 @@
+//! The facts a journal holds. A committed record is also the event everyone reads: there is no
+//! second list of what happened.
+//!
+//! Records are JSON in the database, so that the ordinary `sqlite3` shell shows them. Their shapes
+//! only grow: fields are added with a default, variants are added, nothing is renamed.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::job::{JobSpec, StopReason};
+
+/// The place of a record in the journal, from 1 on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Seq(pub u64);
+
+impl Seq {
+    /// Before the first record.
+    pub const START: Self = Self(0);
+}
+
+/// A job's number, from 1 on across the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct JobNo(pub u64);
+
+/// A task's number, from 1 on across the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct TaskNo(pub u64);
+
+/// A trainer's number, from 1 on across the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct TrainerNo(pub u64);
+
+/// The number of a delivery, from 1 on across the journal; see
+/// [`trainwire_protocol::id::Delivery`].
+pub type DeliveryNo = u64;
+
+/// One fact.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Record {
+    /// A job came in with its limits. Synced before it is answered, together with its tasks.
+    JobSubmitted {
+        /// Number.
+        job: JobNo,
+        /// Command and limits.
+        spec: Box<JobSpec>,
+    },
+    /// One task of the job before it; its bytes lie beside the journal's records.
+    TaskSubmitted {
+        /// Number.
+        task: TaskNo,
+        /// Whose.
+        job: JobNo,
+        /// Unique in the job.
+        task_id: String,
+        /// For people.
+        model_name: String,
+        /// The epochs it will run.
+        max_epochs: i32,
+        /// Bytes of the buffer.
+        size_bytes: u64,
+    },
+    /// A trainer is about to be started: written before the fork, so that none runs unknown.
+    TrainerSpawning {
+        /// Number.
+        trainer: TrainerNo,
+        /// Whose.
+        job: JobNo,
+        /// What it will show at its first Hello, in hexadecimal.
+        token: String,
+    },
+    /// It runs.
+    TrainerSpawned {
+        /// Which.
+        trainer: TrainerNo,
+        /// The process that was started; also its group.
+        pid: i32,
+        /// Of `/proc/{pid}/stat`, in clock ticks since boot: with the boot id it tells the process
+        /// from a later one of the same number.
+        start_ticks: u64,
+        /// Of `/proc/sys/kernel/random/boot_id`.
+        boot_id: String,
+        /// Where its output goes.
+        log: String,
+    },
+    /// The first Hello bound the token, or a trainer started by hand joined. Synced before Welcome.
+    TrainerBound {
+        /// Number.
+        trainer: TrainerNo,
+        /// Whose.
+        job: JobNo,
+        /// Of the trainer's process, in hexadecimal.
+        instance: String,
+        /// The process that connected; under `uv run` or `bash -c` not the one that was started.
+        pid: i32,
+        /// Started by hand: no token, no respawn, signalled alone.
+        attached: bool,
+    },
+    /// What is to be seen of a trainer changed, without consequence yet.
+    TrainerNoticed {
+        /// Which.
+        trainer: TrainerNo,
+        /// What.
+        condition: Condition,
+    },
+    /// The trainer is gone.
+    TrainerEnded {
+        /// Which.
+        trainer: TrainerNo,
+        /// How.
+        exit: Exit,
+        /// It never said Hello although it should have; three in a row fail the job.
+        start_failed: bool,
+    },
+    /// A task was handed to a trainer.
+    Delivered {
+        /// Number; fences everything that comes back.
+        delivery: DeliveryNo,
+        /// What.
+        task: TaskNo,
+        /// To whom.
+        trainer: TrainerNo,
+        /// 1, 2, …: as people count.
+        attempt: u32,
+    },
+    /// The trainer's code has it: from here the attempt is charged.
+    Started {
+        /// Which.
+        delivery: DeliveryNo,
+    },
+    /// A checkpoint is on disk. Synced before it is acknowledged.
+    Checkpointed {
+        /// Which.
+        delivery: DeliveryNo,
+        /// Unique in the delivery.
+        seq: u64,
+        /// File or folder.
+        path: String,
+        /// Optimizer step.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        step: Option<i64>,
+        /// Epoch.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        epoch: Option<f64>,
+        /// E.g. the loss it was taken at.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        metrics: Metrics,
+    },
+    /// A delivery is being stopped, one rung further on the ladder.
+    Stopping {
+        /// Which.
+        delivery: DeliveryNo,
+        /// Why.
+        reason: StopReason,
+        /// How far.
+        rung: Rung,
+    },
+    /// 30 seconds after SIGKILL the process is still there; its slot stays taken.
+    Stuck {
+        /// Which.
+        delivery: DeliveryNo,
+    },
+    /// A delivery is over, and what that makes of its task. Synced before it is acknowledged.
+    Ended {
+        /// Which.
+        delivery: DeliveryNo,
+        /// Of the result; absent where none came.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        seq: Option<u64>,
+        /// What happened.
+        ending: Ending,
+        /// What becomes of the task.
+        next: Next,
+    },
+    /// A task ended without a delivery: cancelled while it waited, or its job failed.
+    Closed {
+        /// Which.
+        task: TaskNo,
+        /// What becomes of it; never [`Next::Queued`].
+        next: Next,
+    },
+    /// Something came for a delivery that is over; nothing was changed.
+    Superseded {
+        /// Which.
+        delivery: DeliveryNo,
+        /// Of the result or checkpoint.
+        seq: u64,
+    },
+    /// All tasks of a job have ended and its trainers are gone.
+    JobEnded {
+        /// Which.
+        job: JobNo,
+    },
+}
+
+/// Named numbers and texts.
+pub type Metrics = Vec<(String, Scalar)>;
+
+/// A number or a text.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Scalar {
+    /// Also integers and truth values. Not a number and the infinities are `null` in JSON.
+    Number(#[serde(deserialize_with = "null_is_nan")] f64),
+    /// E.g. a path.
+    Text(String),
+}
+
+/// What is to be seen of a trainer, without consequence yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Condition {
+    /// Heard again.
+    Responsive,
+    /// Nothing came for `recv_timeout`; the process exists.
+    Unresponsive,
+    /// Its connection is gone; the process exists.
+    Detached,
+}
+
+/// How far the stop ladder has been climbed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rung {
+    /// A Stop message was sent.
+    Asked,
+    /// SIGTERM was sent to the group.
+    Terminated,
+    /// SIGKILL was sent to the group.
+    Killed,
+}
+
+/// How a process ended, as far as it can be known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "how", rename_all = "snake_case")]
+pub enum Exit {
+    /// It was never started.
+    NotStarted {
+        /// The operating system's words.
+        error: String,
+    },
+    /// It ended by itself.
+    Code {
+        /// 0 to 255.
+        code: i32,
+    },
+    /// A signal ended it.
+    Signal {
+        /// Its number.
+        signal: i32,
+        /// A core file was written.
+        core_dumped: bool,
+        /// The kernel's out-of-memory killer sent it.
+        out_of_memory: bool,
+    },
+    /// Not our child, and the kernel does not tell.
+    Unknown,
+}
+
+/// What ended a delivery.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "ending", rename_all = "snake_case")]
+pub enum Ending {
+    /// The task is done.
+    Succeeded {
+        /// The result.
+        #[serde(default)]
+        metrics: Metrics,
+    },
+    /// The trainer's code failed: an exception, an exit code, no result. Charged to `max_failures`.
+    Failed {
+        /// What it said.
+        error: TrainerFailure,
+        /// How the process ended, where that is the evidence.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        exit: Option<Exit>,
+    },
+    /// The trainer asked for another attempt. Charged to `max_failures`.
+    Retry {
+        /// What it said.
+        error: TrainerFailure,
+        /// Not before this.
+        after: Option<Duration>,
+    },
+    /// The process died under it. Charged to `max_losses`.
+    Crashed {
+        /// How.
+        exit: Exit,
+    },
+    /// Nothing was heard for `lost_timeout`; killed. Charged to `max_losses`.
+    Lost,
+    /// Heartbeats, but no progress for `stall_timeout`; stopped. Charged to `max_losses`.
+    Stalled,
+    /// The trainer saw a Stop and ended, or was made to. Charged to nothing.
+    Stopped {
+        /// Why.
+        reason: StopReason,
+        /// What there was of a result.
+        #[serde(default)]
+        metrics: Metrics,
+        /// The rung it took.
+        rung: Rung,
+    },
+    /// It never reached the trainer's code, or fell with another. Charged to nothing; ten in a row end the task.
+    Returned {
+        /// Stable, e.g. `descriptor_missing`, `trainer_gone`.
+        code: String,
+    },
+}
+
+/// A failure of the trainer's code.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrainerFailure {
+    /// The exception's class, e.g. `ValueError`; `exit` where a code is all there is.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Its message.
+    pub text: String,
+    /// May be empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub traceback: String,
+    /// The trainer asked not to be retried.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub fatal: bool,
+}
+
+/// What becomes of a task.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "next", rename_all = "snake_case")]
+pub enum Next {
+    /// It waits for another delivery.
+    Queued {
+        /// At least this long.
+        after: Duration,
+    },
+    /// Terminal: the result is in.
+    Succeeded,
+    /// Terminal: cancelled before or while it ran.
+    Cancelled,
+    /// Terminal: stopped while it ran, e.g. by an interrupt; may be queued again by hand.
+    Stopped,
+    /// Terminal: out of budget; a dead letter.
+    Dead {
+        /// In words, e.g. "failed once, max_failures is 1".
+        cause: String,
+        /// The last lines of the trainer's output.
+        #[serde(default)]
+        log_tail: String,
+    },
+}
+
+fn null_is_nan<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    Ok(Option::<f64>::deserialize(deserializer)?.unwrap_or(f64::NAN))
+}
