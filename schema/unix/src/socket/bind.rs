@@ -1,0 +1,184 @@
+//! Binding a name that is private from its first moment, and never taking one that is in use.
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, bind, listen, socket};
+use nix::sys::stat::{Mode, SFlag, fchmod};
+
+use super::address::{SocketPathError, address_of};
+use super::occupant::NameTaken;
+
+/// Creates, binds and listens on a stream socket whose file has `mode` (such as `0o600`), whatever
+/// the umask. There is no moment at which the file has wider rights. The listener is non-blocking
+/// and closed on exec.
+///
+/// Nothing that exists under the name is touched, links are not followed. To connect, a process
+/// needs the write permission.
+///
+/// # Errors
+/// See [`BindError`]; nothing is left behind by a failure.
+pub fn bind_private(path: &Path, mode: u32) -> Result<(UnixListener, SocketName), BindError> {
+    let address = address_of(path)?;
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let unbound = socket(AddressFamily::Unix, SockType::Stream, flags, None)
+        .map_err(|source| system(path, "socket", source))?;
+    // The file gets the rights the unbound socket has, less the umask; fchmod after bind would
+    // change nothing.
+    fchmod(&unbound, Mode::from_bits_truncate(mode)).map_err(|source| system(path, "fchmod", source))?;
+    bind(unbound.as_raw_fd(), &address).map_err(|source| match source {
+        Errno::EADDRINUSE => BindError::NameTaken(Box::new(NameTaken::examine(path))),
+        Errno::ENOENT | Errno::ENOTDIR => BindError::NoFolder { path: path.to_owned() },
+        Errno::EACCES | Errno::EPERM | Errno::EROFS => {
+            BindError::NotWritable { path: path.to_owned(), source }
+        }
+        source => system(path, "bind", source),
+    })?;
+    let name = SocketName::just_bound(path, mode).map_err(|source| system(path, "bind", source))?;
+    let backlog = Backlog::new(BACKLOG).unwrap_or(Backlog::MAXCONN);
+    if let Err(source) = listen(&unbound, backlog) {
+        let _ = name.remove();
+        return Err(system(path, "listen", source));
+    }
+    Ok((UnixListener::from(unbound), name))
+}
+
+/// The name this process gave a socket. It knows the file it made, so it never removes another's.
+/// Dropping it removes nothing.
+#[derive(Debug)]
+pub struct SocketName {
+    path: PathBuf,
+    /// With `inode`, which file. Both numbers can be used again once the file is gone, but then by
+    /// a file that the owner of the folder put there.
+    device: u64,
+    inode: u64,
+}
+
+impl SocketName {
+    /// Where it was bound.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether the name still leads to this socket; cleaners of /tmp remove sockets in use.
+    ///
+    /// # Errors
+    /// The kernel's, where the folder cannot be searched.
+    pub fn still_there(&self) -> io::Result<bool> {
+        match fs::symlink_metadata(&self.path) {
+            Ok(found) => Ok((found.dev(), found.ino()) == (self.device, self.inode)),
+            Err(error) if is_absent(&error) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Removes the name if it is still ours, and says whether it was. Call it before the listener
+    /// is closed, so that nobody takes the name for a dead one. Calling it again does no harm.
+    ///
+    /// # Errors
+    /// The kernel's, where the folder cannot be written.
+    pub fn remove(&self) -> io::Result<bool> {
+        if !self.still_there()? {
+            return Ok(false);
+        }
+        // Between the look and this call only somebody with the same rights could have replaced it.
+        match fs::remove_file(&self.path) {
+            Ok(()) => Ok(true),
+            Err(error) if is_absent(&error) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn just_bound(path: &Path, mode: u32) -> Result<Self, Errno> {
+        let errno = |error: io::Error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO));
+        // One descriptor for the look and the change, so that both are of the same file.
+        let flags = libc::O_PATH | libc::O_NOFOLLOW | libc::O_CLOEXEC;
+        let file = fs::OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(errno)?;
+        let found = file.metadata().map_err(errno)?;
+        if found.mode() & SFlag::S_IFMT.bits() != SFlag::S_IFSOCK.bits() {
+            return Err(Errno::ESTALE);
+        }
+        let name = Self { path: path.to_owned(), device: found.dev(), inode: found.ino() };
+        if found.mode() & PERMISSION_BITS != mode & PERMISSION_BITS {
+            // The umask took rights away; they are only ever added back.
+            let file = OwnedFd::from(file);
+            let itself = format!("/proc/self/fd/{}", file.as_raw_fd());
+            if let Err(error) =
+                fs::set_permissions(itself, fs::Permissions::from_mode(mode & PERMISSION_BITS))
+            {
+                let _ = name.remove();
+                return Err(errno(error));
+            }
+        }
+        Ok(name)
+    }
+}
+
+/// Why a socket could not be bound.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BindError {
+    /// Caller's fault: no socket can have this path.
+    #[error(transparent)]
+    Path(#[from] SocketPathError),
+    /// Something is there already. It was left alone.
+    #[error("{0}")]
+    NameTaken(Box<NameTaken>),
+    /// Caller's fault: the folder does not exist.
+    #[error("the folder of the socket {path:?} does not exist; create it or set another folder")]
+    NoFolder {
+        /// The socket's path.
+        path: PathBuf,
+    },
+    /// Caller's fault: the folder may not be written.
+    #[error("no permission to create the socket {path:?} ({source}); set a folder this user may write")]
+    NotWritable {
+        /// The socket's path.
+        path: PathBuf,
+        /// What the kernel answered.
+        source: Errno,
+    },
+    /// The operating system's: out of descriptors, memory or disk.
+    #[error("{call} failed for the socket {path:?}: {source}")]
+    System {
+        /// The socket's path.
+        path: PathBuf,
+        /// The system call.
+        call: &'static str,
+        /// What the kernel answered.
+        source: Errno,
+    },
+}
+
+impl BindError {
+    /// Stable name for logs and machines.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Path(SocketPathError::TooLong { .. }) => "socket_path_too_long",
+            Self::Path(SocketPathError::Invalid { .. }) => "socket_path_invalid",
+            Self::NameTaken(_) => "socket_name_taken",
+            Self::NoFolder { .. } => "socket_no_folder",
+            Self::NotWritable { .. } => "socket_not_writable",
+            Self::System { .. } => "socket_system",
+        }
+    }
+}
+
+fn system(path: &Path, call: &'static str, source: Errno) -> BindError {
+    BindError::System { path: path.to_owned(), call, source }
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+/// Connections the kernel completes before we accept them: more than a host has trainers. The
+/// kernel lowers it to net.core.somaxconn (4,096 by default).
+const BACKLOG: i32 = 4_096;
+
+const PERMISSION_BITS: u32 = 0o777;
