@@ -17,9 +17,6 @@ from pathlib import Path
 from typing import Any
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
-# Without cargo the build fails and says so; left to itself, maturin would download a toolchain.
-os.environ.setdefault("MATURIN_NO_INSTALL_RUST", "1")
-
 import maturin
 from maturin import (
     build_sdist,
@@ -41,6 +38,9 @@ __all__ = [
     "prepare_metadata_for_build_wheel",
 ]
 
+# Without cargo the build fails and says so; left to itself, maturin would download a toolchain.
+os.environ.setdefault("MATURIN_NO_INSTALL_RUST", "1")
+
 ConfigSettings = Mapping[str, Any] | None
 
 
@@ -49,7 +49,7 @@ def build_wheel(
     config_settings: ConfigSettings = None,
     metadata_directory: str | None = None,
 ) -> str:
-    name = maturin.build_wheel(wheel_directory, config_settings, metadata_directory)
+    name: str = maturin.build_wheel(wheel_directory, config_settings, metadata_directory)
     add_script(Path(wheel_directory, name), build_binary())
     return name
 
@@ -59,7 +59,7 @@ def build_editable(
     config_settings: ConfigSettings = None,
     metadata_directory: str | None = None,
 ) -> str:
-    name = maturin.build_editable(wheel_directory, config_settings, metadata_directory)
+    name: str = maturin.build_editable(wheel_directory, config_settings, metadata_directory)
     add_script(Path(wheel_directory, name), build_binary())
     return name
 

@@ -1,0 +1,94 @@
+# The commands of this repository; `make help` lists them. CI runs the same targets (.ci/run).
+
+PYTHON ?= python3
+VENV := .venv
+GENERATED := schema/protocol/src/generated
+SOURCES := $(shell find Cargo.toml Cargo.lock pyproject.toml README.md bindings orchestrator schema pyworker \
+	-type f -not -name '*.pyc' -not -name '*.so')
+
+# pip and cargo share one folder, so that nothing is compiled twice.
+export CARGO_TARGET_DIR ?= $(CURDIR)/target
+# `python` and `trainwire` are this repository's own, here and in every command a recipe starts.
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: $(VENV)/installed ## train a sweep of digit classifiers with two trainers
+	trainwire run examples/digits.toml
+
+.PHONY: examples
+examples: $(VENV)/installed ## run every example but torch_loop.py, which needs torch
+	trainwire run examples/digits.toml
+	trainwire run examples/digits_crash.toml
+	trainwire run --grid lr=0.1,0.01 -- python examples/plain_script.py
+	trainwire run examples/attached.toml & python examples/attached.py && wait $$!
+
+.PHONY: test
+test: test-rust test-python lint-python ## run all tests, and the Python lints
+
+.PHONY: test-rust
+test-rust: $(VENV)/installed $(VENV)/dev
+	if cargo nextest --version >/dev/null 2>&1; then \
+		cargo nextest run --locked --workspace $(if $(CI),--profile ci); \
+	else \
+		cargo test --locked --workspace --lib --bins --tests; \
+	fi
+	cargo test --locked --workspace --doc
+
+.PHONY: test-python
+test-python: $(VENV)/installed $(VENV)/dev
+	python -m pytest
+
+.PHONY: lint
+lint: lint-rust lint-python ## check formats, types and lints
+
+.PHONY: lint-rust
+lint-rust:
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items
+	if cargo deny --version >/dev/null 2>&1; then cargo deny check bans licenses sources; fi
+
+.PHONY: lint-python
+lint-python: $(VENV)/installed $(VENV)/dev
+	ruff check
+	ruff format --check
+	mypy
+	python -m mypy.stubtest trainwire._core
+
+.PHONY: bench
+bench: $(VENV)/installed $(VENV)/dev ## measure, against floors measured in the same run
+	cargo bench --locked -p trainwire-tests
+
+.PHONY: gen
+gen: $(VENV)/dev ## regenerate the Rust code of schema/*.fbs
+	flatc --rust -o $(GENERATED) schema/*.fbs
+
+.PHONY: gen-check
+gen-check: $(VENV)/dev ## fail if the checked-in code is not what `make gen` writes
+	rm -rf $(VENV)/generated
+	flatc --rust -o $(VENV)/generated schema/*.fbs
+	diff -r -x mod.rs $(VENV)/generated $(GENERATED)
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
+		"trainwire needs Python 3.11 or later: make PYTHON=python3.13 ...")'
+	@command -v cargo >/dev/null || { echo "trainwire needs Rust 1.89 or later: https://rustup.rs"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/examples: examples/requirements.txt | $(VENV)/bin/python
+	python -m pip install --quiet -r $<
+	@touch $@
+
+$(VENV)/dev: requirements-dev.txt | $(VENV)/examples
+	python -m pip install --quiet -r $<
+	@touch $@
+
+$(VENV)/installed: $(SOURCES) $(VENV)/examples
+	@echo "building the extension and the program: a minute or two at first, seconds later"
+	python -m pip install --quiet .
+	@touch $@
