@@ -97,6 +97,15 @@ impl PidFd {
         self.wait_id(libc::WEXITED | libc::WNOHANG)
     }
 
+    /// As [`reap`](Self::reap), but leaves the process a zombie, which keeps its pid and its group's
+    /// number from being given away.
+    ///
+    /// # Errors
+    /// As [`reap`](Self::reap).
+    pub fn peek(&self) -> io::Result<Option<ExitStatus>> {
+        self.wait_id(libc::WEXITED | libc::WNOHANG | libc::WNOWAIT)
+    }
+
     /// Sleeps until the process has ended, and reaps it.
     ///
     /// # Errors

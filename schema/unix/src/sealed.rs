@@ -10,122 +10,27 @@
 //! ```
 #![allow(unsafe_code)]
 
+mod buffer;
+mod error;
+
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use bytes::Bytes;
-use memmap2::{Advice, Mmap, MmapMut, MmapOptions};
+use memmap2::{Mmap, MmapOptions};
 use nix::errno::Errno;
-use nix::fcntl::{FallocateFlags, FcntlArg, OFlag, SealFlag, fallocate, fcntl};
+use nix::fcntl::{FcntlArg, OFlag, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::stat::fstat;
 use nix::sys::statfs::{TMPFS_MAGIC, fstatfs};
 
+pub use buffer::PayloadBuffer;
+pub use error::SealedError;
+use error::{errno, out_of_memory, system};
+
 /// Longest payload: 2 GiB − 1, the longest FlatBuffer (its offsets are 31 bits wide).
 pub const PAYLOAD_SIZE_BYTES_MAX: usize = i32::MAX as usize;
-
-/// Memory a payload is produced in, before it is sealed.
-///
-/// All of it is backed by pages from the start, so writing never meets SIGBUS. Dropping it without
-/// [`seal`](Self::seal) frees it.
-#[derive(Debug)]
-pub struct PayloadBuffer {
-    memory: File,
-    map: MmapMut,
-    /// Where [`io::Write`] goes on. `0 <= written <= map.len()`
-    written: usize,
-}
-
-impl PayloadBuffer {
-    /// Allocates `len` zeroed bytes.
-    ///
-    /// # Errors
-    /// [`SealedError::TooLarge`] above [`PAYLOAD_SIZE_BYTES_MAX`], [`SealedError::OutOfMemory`] where
-    /// the pages cannot be had, [`SealedError::System`] where the kernel refuses a memfd.
-    pub fn allocate(len: usize) -> Result<Self, SealedError> {
-        Self::allocate_with(len, false)
-    }
-
-    /// As [`allocate`](Self::allocate), asking for huge pages first. The kernel is free to say no
-    /// (`/sys/kernel/mm/transparent_hugepage/shmem_enabled` decides); that is no error.
-    ///
-    /// # Errors
-    /// As [`allocate`](Self::allocate).
-    pub fn allocate_huge(len: usize) -> Result<Self, SealedError> {
-        Self::allocate_with(len, true)
-    }
-
-    fn allocate_with(len: usize, huge: bool) -> Result<Self, SealedError> {
-        if len > PAYLOAD_SIZE_BYTES_MAX {
-            return Err(SealedError::TooLarge { len: len as u64 });
-        }
-        let memory = File::from(create_memfd()?);
-        if !huge {
-            reserve(&memory, len)?;
-        } else {
-            memory.set_len(len as u64).map_err(|error| out_of_memory(len, errno(&error)))?;
-        }
-        // SAFETY: the descriptor never leaves this type while the map lives, so nobody else can
-        // truncate the file or write to it.
-        let map = unsafe { MmapOptions::new().len(len).map_mut(&memory) }
-            .map_err(|error| out_of_memory(len, errno(&error)))?;
-        if huge && len > 0 {
-            // Only a fault through an advised mapping gets huge pages; fallocate, which then fills
-            // what is left, never does.
-            let _ = map.advise(Advice::HugePage).and_then(|()| map.advise(Advice::PopulateWrite));
-            reserve(&memory, len)?;
-        }
-        // A child forked by another thread would otherwise hold a writable mapping until it execs,
-        // and sealing would fail with EBUSY.
-        if len > 0 {
-            map.advise(Advice::DontFork).map_err(|error| system("madvise(MADV_DONTFORK)", errno(&error)))?;
-        }
-        Ok(Self { memory, map, written: 0 })
-    }
-
-    /// The bytes, to be written in place.
-    pub fn as_mut_slice(&mut self) -> &mut [u8] {
-        &mut self.map
-    }
-
-    /// Length in bytes, written or not.
-    pub fn len(&self) -> usize {
-        self.map.len()
-    }
-
-    /// Whether the buffer has no bytes at all.
-    pub fn is_empty(&self) -> bool {
-        self.map.is_empty()
-    }
-
-    /// Ends writing for good: after this the bytes can be read by anyone who has the descriptor
-    /// and changed by nobody.
-    ///
-    /// # Errors
-    /// [`SealedError::System`] where the kernel refuses the seals.
-    pub fn seal(self) -> Result<SealedPayload, SealedError> {
-        let Self { memory, map, written: _ } = self;
-        let len = map.len();
-        // F_SEAL_WRITE answers EBUSY while a writable mapping lives.
-        drop(map);
-        SealedPayload::seal(memory, len)
-    }
-}
-
-/// Writes from the front; `Ok(0)` (for `write_all`: `WriteZero`) when the buffer is full.
-impl io::Write for PayloadBuffer {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut free = &mut self.map[self.written..];
-        let count = free.write(bytes)?;
-        self.written += count;
-        Ok(count)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
 
 /// A memfd with all four seals: the type is the proof that its bytes never change.
 #[derive(Debug)]
@@ -231,69 +136,6 @@ impl From<SealedPayload> for OwnedFd {
     }
 }
 
-/// Why a payload could not be made, or was refused.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum SealedError {
-    /// Caller's or peer's fault: longer than [`PAYLOAD_SIZE_BYTES_MAX`].
-    #[error("a payload of {len} bytes is too large: {PAYLOAD_SIZE_BYTES_MAX} bytes is the limit")]
-    TooLarge {
-        /// Bytes asked for or announced.
-        len: u64,
-    },
-    /// Peer's fault: a descriptor that cannot be read, `O_PATH` or write-only.
-    #[error("the payload's descriptor is not open for reading")]
-    NotReadable,
-    /// Peer's fault: a pipe, a socket, a file on a disk, hugetlb pages.
-    #[error("the payload's descriptor is not a memfd")]
-    NotMemory,
-    /// Peer's fault: somebody could still change the bytes.
-    #[error("the payload is not sealed against change: {missing} missing")]
-    MissingSeals {
-        /// Names of the missing seals, separated by `|`.
-        missing: String,
-    },
-    /// Peer's fault: another size than the frame announced.
-    #[error("the payload has {actual} bytes, announced were {announced}")]
-    SizeDiffers {
-        /// Bytes the frame announced.
-        announced: u64,
-        /// Bytes the descriptor has.
-        actual: u64,
-    },
-    /// The operating system's: no memory, address space or mappings left.
-    #[error("no memory for a payload of {len} bytes: {source}; free memory or raise the memory limit")]
-    OutOfMemory {
-        /// Bytes asked for.
-        len: usize,
-        /// What the kernel answered.
-        source: Errno,
-    },
-    /// The operating system's: a call that does not fail on a supported kernel did.
-    #[error("{call} failed on a payload: {source}")]
-    System {
-        /// The system call.
-        call: &'static str,
-        /// What the kernel answered.
-        source: Errno,
-    },
-}
-
-impl SealedError {
-    /// Stable name for logs and machines.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::TooLarge { .. } => "payload_too_large",
-            Self::NotReadable => "payload_not_readable",
-            Self::NotMemory => "payload_not_memory",
-            Self::MissingSeals { .. } => "payload_not_sealed",
-            Self::SizeDiffers { .. } => "payload_size_differs",
-            Self::OutOfMemory { .. } => "payload_out_of_memory",
-            Self::System { .. } => "payload_system",
-        }
-    }
-}
-
 fn create_memfd() -> Result<OwnedFd, SealedError> {
     let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
     // From 6.3 the kernel warns about, and with vm.memfd_noexec=2 refuses, a memfd that could be
@@ -303,33 +145,6 @@ fn create_memfd() -> Result<OwnedFd, SealedError> {
         answer => answer,
     }
     .map_err(|source| system("memfd_create", source))
-}
-
-/// Backs the file with pages. Without this, missing memory would be a SIGBUS at the first touch.
-fn reserve(memory: &File, len: usize) -> Result<(), SealedError> {
-    if len == 0 {
-        return Ok(()); // fallocate refuses a length of 0
-    }
-    let size = libc::off_t::try_from(len).map_err(|_| SealedError::TooLarge { len: len as u64 })?;
-    loop {
-        match fallocate(memory, FallocateFlags::empty(), 0, size) {
-            // fallocate undoes what it did when a signal arrives, and callers cannot act on it.
-            Err(Errno::EINTR) => {}
-            answer => return answer.map_err(|source| out_of_memory(len, source)),
-        }
-    }
-}
-
-fn out_of_memory(len: usize, source: Errno) -> SealedError {
-    SealedError::OutOfMemory { len, source }
-}
-
-fn system(call: &'static str, source: Errno) -> SealedError {
-    SealedError::System { call, source }
-}
-
-fn errno(error: &io::Error) -> Errno {
-    Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO))
 }
 
 fn seal_names(seals: SealFlag) -> String {
