@@ -1,5 +1,10 @@
-//! The trainwire protocol.
+#![doc = include_str!("../SPECIFICATION.md")]
 
+pub mod error;
+pub mod frame;
+mod generated;
 pub mod id;
 pub mod limits;
 pub mod message;
+pub mod task;
+pub mod task_builder;

@@ -6,7 +6,12 @@
 
 use std::time::Duration;
 
+use crate::error::ProtocolError;
+use crate::frame::Kind;
 use crate::id::{Delivery, Instance, JobId, Token};
+
+pub(crate) mod decode;
+pub(crate) mod encode;
 
 /// What a trainer says to the orchestrator.
 #[derive(Clone, Debug, PartialEq)]
@@ -326,4 +331,46 @@ pub struct Bye {
     pub code: String,
     /// For people; may be empty.
     pub text: String,
+}
+
+impl FromTrainer {
+    /// The kind of the frame that carries it.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Hello(_) => Kind::Hello,
+            Self::Started(_) => Kind::Started,
+            Self::Report(_) => Kind::Report,
+            Self::Checkpoint(_) => Kind::Checkpoint,
+            Self::Result(_) => Kind::Result,
+            Self::Heartbeat(_) => Kind::Heartbeat,
+            Self::Bye(_) => Kind::Bye,
+        }
+    }
+}
+
+impl ToTrainer {
+    /// The kind of the frame that carries it.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Welcome(_) => Kind::Welcome,
+            Self::Refused(_) => Kind::Refused,
+            Self::Deliver(_) => Kind::Deliver,
+            Self::Ack(_) => Kind::Ack,
+            Self::Stop(_) => Kind::Stop,
+            Self::Bye(_) => Kind::Bye,
+        }
+    }
+}
+
+/// The rule both ends hold a Report to: as many values as rows × names, and a step and an epoch for
+/// every row or for none.
+fn check_shape(report: &Report) -> Result<(), ProtocolError> {
+    let (names, times, values) = (report.names.len(), report.times_us.len(), report.values.len());
+    let steps = report.steps.as_ref().map_or(0, Vec::len);
+    let epochs = report.epochs.as_ref().map_or(0, Vec::len);
+    let fits = |column: usize| column == 0 || column == times;
+    if names.checked_mul(times) == Some(values) && fits(steps) && fits(epochs) {
+        return Ok(());
+    }
+    Err(ProtocolError::BadReport { names, times, steps, epochs, values })
 }

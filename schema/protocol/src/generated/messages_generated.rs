@@ -2818,22 +2818,22 @@ impl ::core::fmt::Debug for TrainerError<'_> {
       ds.finish()
   }
 }
-pub enum ResultOffset {}
+pub enum TaskResultOffset {}
 #[derive(Copy, Clone, PartialEq)]
 
-pub struct Result<'a> {
+pub struct TaskResult<'a> {
   pub _tab: ::flatbuffers::Table<'a>,
 }
 
-impl<'a> ::flatbuffers::Follow<'a> for Result<'a> {
-  type Inner = Result<'a>;
+impl<'a> ::flatbuffers::Follow<'a> for TaskResult<'a> {
+  type Inner = TaskResult<'a>;
   #[inline]
   unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
     Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
   }
 }
 
-impl<'a> Result<'a> {
+impl<'a> TaskResult<'a> {
   pub const VT_DELIVERY: ::flatbuffers::VOffsetT = 4;
   pub const VT_SEQ: ::flatbuffers::VOffsetT = 6;
   pub const VT_OUTCOME: ::flatbuffers::VOffsetT = 8;
@@ -2844,14 +2844,14 @@ impl<'a> Result<'a> {
 
   #[inline]
   pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
-    Result { _tab: table }
+    TaskResult { _tab: table }
   }
   #[allow(unused_mut)]
   pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
     _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
-    args: &'args ResultArgs<'args>
-  ) -> ::flatbuffers::WIPOffset<Result<'bldr>> {
-    let mut builder = ResultBuilder::new(_fbb);
+    args: &'args TaskResultArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<TaskResult<'bldr>> {
+    let mut builder = TaskResultBuilder::new(_fbb);
     if let Some(x) = args.retry_after_ms { builder.add_retry_after_ms(x); }
     builder.add_seq(args.seq);
     builder.add_delivery(args.delivery);
@@ -2868,53 +2868,53 @@ impl<'a> Result<'a> {
     // Safety:
     // Created from valid Table for this object
     // which contains a valid value in this slot
-    unsafe { self._tab.get::<u64>(Result::VT_DELIVERY, Some(0)).unwrap()}
+    unsafe { self._tab.get::<u64>(TaskResult::VT_DELIVERY, Some(0)).unwrap()}
   }
   #[inline]
   pub fn seq(&self) -> u64 {
     // Safety:
     // Created from valid Table for this object
     // which contains a valid value in this slot
-    unsafe { self._tab.get::<u64>(Result::VT_SEQ, Some(0)).unwrap()}
+    unsafe { self._tab.get::<u64>(TaskResult::VT_SEQ, Some(0)).unwrap()}
   }
   #[inline]
   pub fn outcome(&self) -> Outcome {
     // Safety:
     // Created from valid Table for this object
     // which contains a valid value in this slot
-    unsafe { self._tab.get::<Outcome>(Result::VT_OUTCOME, Some(Outcome::Succeeded)).unwrap()}
+    unsafe { self._tab.get::<Outcome>(TaskResult::VT_OUTCOME, Some(Outcome::Succeeded)).unwrap()}
   }
   #[inline]
   pub fn metrics(&self) -> Option<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<Metric<'a>>>> {
     // Safety:
     // Created from valid Table for this object
     // which contains a valid value in this slot
-    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<Metric>>>>(Result::VT_METRICS, None)}
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<Metric>>>>(TaskResult::VT_METRICS, None)}
   }
   #[inline]
   pub fn error(&self) -> Option<TrainerError<'a>> {
     // Safety:
     // Created from valid Table for this object
     // which contains a valid value in this slot
-    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<TrainerError>>(Result::VT_ERROR, None)}
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<TrainerError>>(TaskResult::VT_ERROR, None)}
   }
   #[inline]
   pub fn retry_after_ms(&self) -> Option<u64> {
     // Safety:
     // Created from valid Table for this object
     // which contains a valid value in this slot
-    unsafe { self._tab.get::<u64>(Result::VT_RETRY_AFTER_MS, None)}
+    unsafe { self._tab.get::<u64>(TaskResult::VT_RETRY_AFTER_MS, None)}
   }
   #[inline]
   pub fn code(&self) -> Option<&'a str> {
     // Safety:
     // Created from valid Table for this object
     // which contains a valid value in this slot
-    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(Result::VT_CODE, None)}
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(TaskResult::VT_CODE, None)}
   }
 }
 
-impl ::flatbuffers::Verifiable for Result<'_> {
+impl ::flatbuffers::Verifiable for TaskResult<'_> {
   #[inline]
   fn run_verifier(
     v: &mut ::flatbuffers::Verifier, pos: usize
@@ -2931,7 +2931,7 @@ impl ::flatbuffers::Verifiable for Result<'_> {
     Ok(())
   }
 }
-pub struct ResultArgs<'a> {
+pub struct TaskResultArgs<'a> {
     pub delivery: u64,
     pub seq: u64,
     pub outcome: Outcome,
@@ -2940,10 +2940,10 @@ pub struct ResultArgs<'a> {
     pub retry_after_ms: Option<u64>,
     pub code: Option<::flatbuffers::WIPOffset<&'a str>>,
 }
-impl<'a> Default for ResultArgs<'a> {
+impl<'a> Default for TaskResultArgs<'a> {
   #[inline]
   fn default() -> Self {
-    ResultArgs {
+    TaskResultArgs {
       delivery: 0,
       seq: 0,
       outcome: Outcome::Succeeded,
@@ -2955,57 +2955,57 @@ impl<'a> Default for ResultArgs<'a> {
   }
 }
 
-pub struct ResultBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+pub struct TaskResultBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
   fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
   start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
 }
-impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> ResultBuilder<'a, 'b, A> {
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> TaskResultBuilder<'a, 'b, A> {
   #[inline]
   pub fn add_delivery(&mut self, delivery: u64) {
-    self.fbb_.push_slot::<u64>(Result::VT_DELIVERY, delivery, 0);
+    self.fbb_.push_slot::<u64>(TaskResult::VT_DELIVERY, delivery, 0);
   }
   #[inline]
   pub fn add_seq(&mut self, seq: u64) {
-    self.fbb_.push_slot::<u64>(Result::VT_SEQ, seq, 0);
+    self.fbb_.push_slot::<u64>(TaskResult::VT_SEQ, seq, 0);
   }
   #[inline]
   pub fn add_outcome(&mut self, outcome: Outcome) {
-    self.fbb_.push_slot::<Outcome>(Result::VT_OUTCOME, outcome, Outcome::Succeeded);
+    self.fbb_.push_slot::<Outcome>(TaskResult::VT_OUTCOME, outcome, Outcome::Succeeded);
   }
   #[inline]
   pub fn add_metrics(&mut self, metrics: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , ::flatbuffers::ForwardsUOffset<Metric<'b >>>>) {
-    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Result::VT_METRICS, metrics);
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(TaskResult::VT_METRICS, metrics);
   }
   #[inline]
   pub fn add_error(&mut self, error: ::flatbuffers::WIPOffset<TrainerError<'b >>) {
-    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<TrainerError>>(Result::VT_ERROR, error);
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<TrainerError>>(TaskResult::VT_ERROR, error);
   }
   #[inline]
   pub fn add_retry_after_ms(&mut self, retry_after_ms: u64) {
-    self.fbb_.push_slot_always::<u64>(Result::VT_RETRY_AFTER_MS, retry_after_ms);
+    self.fbb_.push_slot_always::<u64>(TaskResult::VT_RETRY_AFTER_MS, retry_after_ms);
   }
   #[inline]
   pub fn add_code(&mut self, code: ::flatbuffers::WIPOffset<&'b  str>) {
-    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Result::VT_CODE, code);
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(TaskResult::VT_CODE, code);
   }
   #[inline]
-  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> ResultBuilder<'a, 'b, A> {
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> TaskResultBuilder<'a, 'b, A> {
     let start = _fbb.start_table();
-    ResultBuilder {
+    TaskResultBuilder {
       fbb_: _fbb,
       start_: start,
     }
   }
   #[inline]
-  pub fn finish(self) -> ::flatbuffers::WIPOffset<Result<'a>> {
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<TaskResult<'a>> {
     let o = self.fbb_.end_table(self.start_);
     ::flatbuffers::WIPOffset::new(o.value())
   }
 }
 
-impl ::core::fmt::Debug for Result<'_> {
+impl ::core::fmt::Debug for TaskResult<'_> {
   fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
-    let mut ds = f.debug_struct("Result");
+    let mut ds = f.debug_struct("TaskResult");
       ds.field("delivery", &self.delivery());
       ds.field("seq", &self.seq());
       ds.field("outcome", &self.outcome());
