@@ -10,6 +10,8 @@ SOURCES := $(shell find Cargo.toml Cargo.lock pyproject.toml README.md bindings 
 export CARGO_TARGET_DIR ?= $(CURDIR)/target
 # `python` and `trainwire` are this repository's own, here and in every command a recipe starts.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+# The extension takes Python's symbols from the interpreter that loads it; libpython need not be installed.
+export PYO3_BUILD_EXTENSION_MODULE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help
@@ -25,7 +27,8 @@ examples: $(VENV)/installed ## run every example but torch_loop.py, which needs 
 	trainwire run examples/digits.toml
 	trainwire run examples/digits_crash.toml
 	trainwire run --grid lr=0.1,0.01 -- python examples/plain_script.py
-	trainwire run examples/attached.toml & python examples/attached.py && wait $$!
+	trainwire run examples/attached.toml & job=$$!; \
+	python examples/attached.py || { kill $$job; exit 1; }; wait $$job
 
 .PHONY: test
 test: test-rust test-python lint-python ## run all tests, and the Python lints
