@@ -65,7 +65,7 @@ lint-python: $(VENV)/installed $(VENV)/dev
 
 .PHONY: bench
 bench: $(VENV)/installed $(VENV)/dev ## measure, against floors measured in the same run
-	cargo bench --locked -p trainwire-tests
+	cargo run --locked --release -p trainwire-bench
 
 .PHONY: gen
 gen: $(VENV)/dev ## regenerate the Rust code of schema/*.fbs
