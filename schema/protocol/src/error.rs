@@ -142,6 +142,14 @@ pub enum ProtocolError {
         /// Hello, Welcome or Refused.
         kind: Kind,
     },
+    /// The two ends speak no common version.
+    #[error("the other end speaks protocol versions {} to {}, this end {} to {}; bring both to one release", theirs.0, theirs.1, ours.0, ours.1)]
+    Version {
+        /// Lowest and highest this end speaks.
+        ours: (u16, u16),
+        /// Lowest and highest the other end speaks.
+        theirs: (u16, u16),
+    },
     /// The connection was made, its opening never completed.
     #[error("no complete Hello, or no answer to it, within {after:?}")]
     HandshakeTimeout {
@@ -201,6 +209,7 @@ impl ProtocolError {
             Self::BadReport { .. } => "bad_report",
             Self::HelloExpected { .. } => "hello_expected",
             Self::HelloTwice { .. } => "hello_twice",
+            Self::Version { .. } => "protocol_version",
             Self::HandshakeTimeout { .. } => "handshake_timeout",
             Self::FrameTimeout { .. } => "frame_timeout",
             Self::DescriptorSurplus => "descriptor_surplus",

@@ -6,5 +6,7 @@ mod generated;
 pub mod id;
 pub mod limits;
 pub mod message;
+pub mod msgpack;
+pub mod session;
 pub mod task;
 pub mod task_builder;
