@@ -17,16 +17,22 @@ pub struct JobId(Arc<str>);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum JobIdError {
     /// Nothing at all.
-    #[error("a job id cannot be empty; use 1 to {JOB_ID_SIZE_BYTES_MAX} of A-Z a-z 0-9 with single . _ - between them")]
+    #[error(
+        "a job id cannot be empty; use 1 to {JOB_ID_SIZE_BYTES_MAX} of A-Z a-z 0-9 with single . _ - between them"
+    )]
     Empty,
     /// The socket's path would not fit.
-    #[error("a job id has at most {JOB_ID_SIZE_BYTES_MAX} bytes (its socket's path may have 107), this one has {size_bytes}")]
+    #[error(
+        "a job id has at most {JOB_ID_SIZE_BYTES_MAX} bytes (its socket's path may have 107), this one has {size_bytes}"
+    )]
     TooLong {
         /// What it has.
         size_bytes: usize,
     },
     /// A separator, a space, a NUL, a letter outside ASCII …
-    #[error("job id: {character:?} at byte {at} is not allowed; use A-Z a-z 0-9 with single . _ - between them")]
+    #[error(
+        "job id: {character:?} at byte {at} is not allowed; use A-Z a-z 0-9 with single . _ - between them"
+    )]
     Character {
         /// The first offender.
         character: char,
