@@ -16,8 +16,8 @@
 //!
 //! # Kernels
 //!
-//! Linux 5.15 or later. What newer kernels add is used where it exists; functions with a fallback
-//! take a [`Kernel`], and each fallback is tested by forcing it.
+//! Linux 5.15 or later. What newer kernels add is used where it exists; [`Kernel`] forces the
+//! fallbacks, so that each of them is tested on a new kernel too.
 //!
 //! | from | adds | before |
 //! | --- | --- | --- |

@@ -29,6 +29,8 @@ pub use buffer::PayloadBuffer;
 pub use error::SealedError;
 use error::{errno, out_of_memory, system};
 
+use crate::Kernel;
+
 /// Longest payload: 2 GiB − 1, the longest FlatBuffer (its offsets are 31 bits wide).
 pub const PAYLOAD_SIZE_BYTES_MAX: usize = i32::MAX as usize;
 
@@ -48,7 +50,7 @@ impl SealedPayload {
         if bytes.len() > PAYLOAD_SIZE_BYTES_MAX {
             return Err(SealedError::TooLarge { len: bytes.len() as u64 });
         }
-        let mut memory = File::from(create_memfd()?);
+        let mut memory = File::from(create_memfd(Kernel::Running)?);
         // write(2) reports missing memory as an error by itself and is faster than a mapping that
         // has to be faulted in.
         io::Write::write_all(&mut memory, bytes)
@@ -136,11 +138,15 @@ impl From<SealedPayload> for OwnedFd {
     }
 }
 
-fn create_memfd() -> Result<OwnedFd, SealedError> {
+fn create_memfd(kernel: Kernel) -> Result<OwnedFd, SealedError> {
     let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
     // From 6.3 the kernel warns about, and with vm.memfd_noexec=2 refuses, a memfd that could be
     // executed. Older kernels answer EINVAL to the flag.
-    match memfd_create(MEMFD_NAME, flags | MFD_NOEXEC_SEAL) {
+    let newest = match kernel {
+        Kernel::Running => memfd_create(MEMFD_NAME, flags | MFD_NOEXEC_SEAL),
+        Kernel::Oldest => Err(Errno::EINVAL),
+    };
+    match newest {
         Err(Errno::EINVAL) => memfd_create(MEMFD_NAME, flags),
         answer => answer,
     }
@@ -160,3 +166,16 @@ const REQUIRED_SEALS: SealFlag = SealFlag::F_SEAL_SHRINK
     .union(SealFlag::F_SEAL_SEAL);
 
 const MFD_NOEXEC_SEAL: MFdFlags = MFdFlags::from_bits_retain(libc::MFD_NOEXEC_SEAL);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_kinds_of_memfd_can_be_sealed() {
+        for kernel in [Kernel::Running, Kernel::Oldest] {
+            let payload = SealedPayload::seal(File::from(create_memfd(kernel).unwrap()), 0).unwrap();
+            SealedPayload::receive(payload.into(), 0).unwrap();
+        }
+    }
+}

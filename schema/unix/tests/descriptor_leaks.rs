@@ -43,8 +43,8 @@ fn hostile_messages_leave_nothing_behind() {
     for (room, attached) in [(0, 1), (0, 200), (1, 1), (1, 2), (1, 200)] {
         attach(&here, attached);
         let limit = u64::try_from(highest).unwrap() + room;
-        // Fill the gaps below the highest number, so that the room is exact.
-        let fillers = fill_gaps(&before, highest);
+        // A new descriptor gets the lowest free number: fill the gaps below, so that the room is exact.
+        let fillers = fill_gaps(highest);
         setrlimit(Resource::RLIMIT_NOFILE, limit, hard).unwrap();
         let mut descriptors = Vec::new();
         let received = receive(&there, &mut [0; 16], &mut descriptors, Wait::Block).unwrap();
@@ -64,15 +64,9 @@ fn attach(socket: &UnixStream, count: usize) {
     sendmsg::<()>(socket.as_raw_fd(), &[IoSlice::new(b"x")], control, MsgFlags::empty(), None).unwrap();
 }
 
-fn fill_gaps(open: &[RawFd], highest: RawFd) -> Vec<OwnedFd> {
-    let gaps = (0..highest).filter(|number| !open.contains(number)).count();
-    let null = std::fs::File::open("/dev/null").unwrap();
-    let mut fillers: Vec<OwnedFd> = Vec::with_capacity(gaps);
-    for _ in 1..gaps {
-        fillers.push(null.try_clone().unwrap().into());
-    }
-    fillers.push(null.into());
-    fillers
+fn fill_gaps(highest: RawFd) -> Vec<OwnedFd> {
+    let null = || OwnedFd::from(std::fs::File::open("/dev/null").unwrap());
+    std::iter::repeat_with(null).take_while(|filler| filler.as_raw_fd() < highest).collect()
 }
 
 /// Numbers of the open descriptors, without the one that reads them.

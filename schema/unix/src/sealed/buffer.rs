@@ -10,6 +10,7 @@ use nix::fcntl::{FallocateFlags, fallocate};
 
 use super::error::{errno, out_of_memory, system};
 use super::{PAYLOAD_SIZE_BYTES_MAX, SealedError, SealedPayload, create_memfd};
+use crate::Kernel;
 
 /// Memory a payload is produced in, before it is sealed.
 ///
@@ -46,7 +47,7 @@ impl PayloadBuffer {
         if len > PAYLOAD_SIZE_BYTES_MAX {
             return Err(SealedError::TooLarge { len: len as u64 });
         }
-        let memory = File::from(create_memfd()?);
+        let memory = File::from(create_memfd(Kernel::Running)?);
         memory.set_len(len as u64).map_err(|error| out_of_memory(len, errno(&error)))?;
         // SAFETY: the descriptor stays in this type while the map lives, so nobody truncates the
         // file or changes bytes behind the borrow checker's back.

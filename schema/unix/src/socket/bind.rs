@@ -2,14 +2,14 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, bind, listen, socket};
-use nix::sys::stat::{Mode, SFlag, fchmod};
+use nix::sys::stat::{Mode, fchmod};
 
 use super::address::{SocketPathError, address_of};
 use super::occupant::NameTaken;
@@ -30,6 +30,7 @@ pub fn bind_private(path: &Path, mode: u32) -> Result<(UnixListener, SocketName)
         .map_err(|source| system(path, "socket", source))?;
     // The file gets the rights the unbound socket has, less the umask; fchmod after bind would
     // change nothing.
+    let mode = mode & PERMISSION_BITS;
     fchmod(&unbound, Mode::from_bits_truncate(mode)).map_err(|source| system(path, "fchmod", source))?;
     bind(unbound.as_raw_fd(), &address).map_err(|source| match source {
         Errno::EADDRINUSE => BindError::NameTaken(Box::new(NameTaken::examine(path))),
@@ -39,11 +40,15 @@ pub fn bind_private(path: &Path, mode: u32) -> Result<(UnixListener, SocketName)
         }
         source => system(path, "bind", source),
     })?;
-    let name = SocketName::just_bound(path, mode).map_err(|source| system(path, "bind", source))?;
+    let name = SocketName::just_bound(path).map_err(|source| system(path, "lstat", source))?;
     let backlog = Backlog::new(BACKLOG).unwrap_or(Backlog::MAXCONN);
-    if let Err(source) = listen(&unbound, backlog) {
+    let finished = name
+        .restore_mode(mode)
+        .map_err(|error| system(path, "chmod", errno(&error)))
+        .and_then(|()| listen(&unbound, backlog).map_err(|source| system(path, "listen", source)));
+    if let Err(error) = finished {
         let _ = name.remove();
-        return Err(system(path, "listen", source));
+        return Err(error);
     }
     Ok((UnixListener::from(unbound), name))
 }
@@ -94,28 +99,30 @@ impl SocketName {
         }
     }
 
-    fn just_bound(path: &Path, mode: u32) -> Result<Self, Errno> {
-        let errno = |error: io::Error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO));
-        // One descriptor for the look and the change, so that both are of the same file.
-        let flags = libc::O_PATH | libc::O_NOFOLLOW | libc::O_CLOEXEC;
-        let file = fs::OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(errno)?;
-        let found = file.metadata().map_err(errno)?;
-        if found.mode() & SFlag::S_IFMT.bits() != SFlag::S_IFSOCK.bits() {
+    fn just_bound(path: &Path) -> Result<Self, Errno> {
+        let found = fs::symlink_metadata(path).map_err(|error| errno(&error))?;
+        if !found.file_type().is_socket() {
             return Err(Errno::ESTALE);
         }
-        let name = Self { path: path.to_owned(), device: found.dev(), inode: found.ino() };
-        if found.mode() & PERMISSION_BITS != mode & PERMISSION_BITS {
-            // The umask took rights away; they are only ever added back.
-            let file = OwnedFd::from(file);
-            let itself = format!("/proc/self/fd/{}", file.as_raw_fd());
-            if let Err(error) =
-                fs::set_permissions(itself, fs::Permissions::from_mode(mode & PERMISSION_BITS))
-            {
-                let _ = name.remove();
-                return Err(errno(error));
-            }
+        Ok(Self { path: path.to_owned(), device: found.dev(), inode: found.ino() })
+    }
+
+    /// Gives back the rights that the umask took away. Nothing is ever narrowed here, so there was
+    /// no moment with wider ones.
+    fn restore_mode(&self, mode: u32) -> io::Result<()> {
+        if fs::symlink_metadata(&self.path)?.mode() & PERMISSION_BITS == mode {
+            return Ok(());
         }
-        Ok(name)
+        // chmod follows links: one descriptor for the look and the change, so that both are of our
+        // file.
+        let flags = libc::O_PATH | libc::O_NOFOLLOW;
+        let file = fs::OpenOptions::new().read(true).custom_flags(flags).open(&self.path)?;
+        let found = file.metadata()?;
+        if (found.dev(), found.ino()) != (self.device, self.inode) {
+            return Err(Errno::ESTALE.into());
+        }
+        let itself = format!("/proc/self/fd/{}", file.as_raw_fd());
+        fs::set_permissions(itself, fs::Permissions::from_mode(mode))
     }
 }
 
@@ -171,6 +178,10 @@ impl BindError {
 
 fn system(path: &Path, call: &'static str, source: Errno) -> BindError {
     BindError::System { path: path.to_owned(), call, source }
+}
+
+fn errno(error: &io::Error) -> Errno {
+    Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO))
 }
 
 fn is_absent(error: &io::Error) -> bool {

@@ -54,6 +54,16 @@ fn copied_bytes_huge_pages_and_nothing_at_all_work_alike() {
 }
 
 #[test]
+fn every_page_is_there_before_anything_is_written() {
+    for allocate in [PayloadBuffer::allocate, PayloadBuffer::allocate_huge] {
+        let payload = allocate(1_000_000).unwrap().seal().unwrap();
+        let found = nix::sys::stat::fstat(&payload).unwrap();
+        // Blocks are of 512 bytes.
+        assert!(found.st_blocks * 512 >= 1_000_000, "{} blocks", found.st_blocks);
+    }
+}
+
+#[test]
 fn writing_ends_at_the_end_of_the_buffer() {
     let mut buffer = PayloadBuffer::allocate(3).unwrap();
     assert_eq!(buffer.write(b"four").unwrap(), 3);

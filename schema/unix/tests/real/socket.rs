@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use trainwire_unix::descriptors::receive_plain;
 use trainwire_unix::socket::{
     SOCKET_PATH_LEN_MAX, SocketPathError, set_nonblocking, set_receive_buffer, set_receive_timeout,
@@ -29,12 +30,13 @@ fn a_bound_socket_is_connected_to_and_removed() {
     let connected = connect(&path).unwrap();
     let (accepted, _) = listener.accept().unwrap();
     for socket in [connected.as_fd(), listener.as_fd()] {
-        let flags = nix::fcntl::fcntl(socket, nix::fcntl::FcntlArg::F_GETFD).unwrap();
+        let flags = fcntl(socket, FcntlArg::F_GETFD).unwrap();
         assert_eq!(flags, nix::libc::FD_CLOEXEC);
     }
+    let mode = OFlag::from_bits_retain(fcntl(&connected, FcntlArg::F_GETFL).unwrap());
+    assert!(!mode.contains(OFlag::O_NONBLOCK), "the connection blocks");
     drop(accepted);
-    let end = receive_plain(&connected, &mut [0; 8], Wait::Block).unwrap();
-    assert_eq!(end, 0, "the connection blocks");
+    assert_eq!(receive_plain(&connected, &mut [0; 8], Wait::Block).unwrap(), 0);
 
     assert!(name.remove().unwrap());
     assert!(!path.exists() && !name.still_there().unwrap());
