@@ -4,8 +4,10 @@
 //! Records are JSON in the database, so that the ordinary `sqlite3` shell shows them. Their shapes
 //! only grow: fields are added with a default, variants are added, nothing is renamed.
 
+use std::fmt;
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
 use crate::job::{JobSpec, StopReason};
@@ -349,6 +351,35 @@ pub enum Next {
         #[serde(default)]
         log_tail: String,
     },
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotStarted { error } => write!(f, "not started: {error}"),
+            Self::Code { code } => write!(f, "exit code {code}"),
+            Self::Signal { signal, core_dumped, out_of_memory } => {
+                match Signal::try_from(*signal) {
+                    Ok(known) => write!(f, "killed by {}", known.as_str())?,
+                    Err(_) => write!(f, "killed by signal {signal}")?,
+                }
+                f.write_str(if *out_of_memory { " (out of memory)" } else { "" })?;
+                f.write_str(if *core_dumped { " (core dumped)" } else { "" })
+            }
+            Self::Unknown => f.write_str("ended, how is unknown"),
+        }
+    }
+}
+
+impl fmt::Display for TrainerFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.kind.as_str(), self.text.as_str()) {
+            (kind, "") => f.write_str(kind),
+            // All there is.
+            ("exit" | "", text) => f.write_str(text),
+            (kind, text) => write!(f, "{kind}: {text}"),
+        }
+    }
 }
 
 fn null_is_nan<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {

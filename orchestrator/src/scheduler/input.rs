@@ -104,6 +104,14 @@ pub enum Input {
         /// The peer's process.
         pid: i32,
     },
+    /// A trainer that speaks no version of the protocol we speak was refused. If one of the job's own
+    /// trainers then ends without a Hello, that was it, and the job fails at once.
+    VersionMismatch {
+        /// Of the job whose socket it is.
+        job: JobNo,
+        /// Both ranges, for people.
+        text: String,
+    },
     /// The trainer's code was given a delivery.
     Started {
         /// Fences with the delivery.

@@ -3,7 +3,249 @@
 //! Pure: inputs and the time come in, a [`Decision`] goes out. It never asks the time, never waits
 //! and never touches a socket, a file or a process; the driver does, and only after the decision's
 //! records are committed.
+//!
+//! | file | what it decides |
+//! | --- | --- |
+//! | `submit` | which jobs are taken, when one is over |
+//! | `admission` | who may connect, and what a reconnecting trainer still has |
+//! | `dispatch` | who gets what; when trainers are started and let go |
+//! | `reports` | what of a trainer's words counts |
+//! | `ladder` | how a delivery and a process are brought to an end |
+//! | `exits` | what a death says about the deliveries it took along |
+//! | `retry` | what becomes of a task after a delivery |
+//! | `deadlines` | what falls due when |
+//! | `state`, `apply` | what the records say, and the only code that changes it |
+//! | `live` | what a restart forgets |
 
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::mem;
+use std::sync::Arc;
+use std::time::Instant;
+
+use trainwire_protocol::id::Token;
+use trainwire_protocol::task::VerifiedTask;
+
+use crate::job::JobSpec;
+use crate::record::{DeliveryNo, JobNo, Record, TaskNo, TrainerNo};
+
+mod admission;
+mod apply;
+mod deadlines;
+mod dispatch;
+mod exits;
 mod input;
+mod ladder;
+mod live;
+mod reports;
+mod retry;
+mod state;
+mod submit;
 
 pub use input::{Answer, ConnectionNo, Decision, Effect, Input, Now, Signal, Ticket};
+pub use state::{Delivered, Durable, Holder, Job, Task, TaskState, Trainer, TrainerState};
+
+use deadlines::{Deadlines, Due};
+use live::{LiveJob, LiveTrainer};
+
+/// See the module.
+#[derive(Debug)]
+pub struct Scheduler {
+    seed: u64,
+    state: Durable,
+    /// Jobs that have not ended.
+    jobs: BTreeMap<JobNo, LiveJob>,
+    /// Trainers that have not ended.
+    trainers: BTreeMap<TrainerNo, LiveTrainer>,
+    /// Each trainer's present connection, and no other.
+    connections: BTreeMap<ConnectionNo, TrainerNo>,
+    /// Of tasks that have not ended.
+    payloads: HashMap<TaskNo, VerifiedTask>,
+    tokens: Vec<Token>,
+    /// Jobs that would start a trainer if there were a token.
+    token_starved: BTreeSet<JobNo>,
+    deadlines: Deadlines,
+    out: Decision,
+}
+
+impl Scheduler {
+    /// An empty one. The seed spreads the waits between attempts.
+    pub fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            state: Durable::default(),
+            jobs: BTreeMap::new(),
+            trainers: BTreeMap::new(),
+            connections: BTreeMap::new(),
+            payloads: HashMap::new(),
+            tokens: Vec::new(),
+            token_starved: BTreeSet::new(),
+            deadlines: Deadlines::default(),
+            out: Decision::default(),
+        }
+    }
+
+    /// Decides. The decision's records are already part of [`Scheduler::state`]; its effects must
+    /// wait until they are committed. Any input may come at any time: what does not fit is ignored.
+    pub fn handle(&mut self, now: Now, input: Input) -> Decision {
+        let now = now.monotonic;
+        match input {
+            Input::Submit { ticket, spec, tasks, job_id } => self.submit(ticket, *spec, tasks, &job_id),
+            Input::Tokens(tokens) => self.more_tokens(now, tokens),
+            Input::Stop { ticket, job, task, reason, kill } => {
+                self.stop(now, ticket, job, task, reason, kill)
+            }
+            Input::Bound { job } => self.bound(now, job),
+            Input::BindFailed { job, code, text } => self.bind_failed(now, job, code, &text),
+            Input::Spawned { trainer, pid, start_ticks, boot_id, log } => {
+                self.spawned(now, trainer, Record::TrainerSpawned { trainer, pid, start_ticks, boot_id, log })
+            }
+            Input::Exited { trainer, exit, log_tail } => self.exited(now, trainer, exit, log_tail),
+            Input::Hello { connection, job, hello, pid } => self.hello(now, connection, job, &hello, pid),
+            Input::VersionMismatch { job, text } => self.version_mismatch(job, text),
+            Input::Started { connection, delivery } => self.started(now, connection, delivery),
+            Input::Progress { connection, delivery } => self.progress(connection, delivery),
+            Input::Checkpoint { connection, checkpoint } => self.checkpoint(now, connection, checkpoint),
+            Input::Result { connection, result } => self.result(now, connection, result),
+            Input::Heartbeat { connection, heartbeat } => self.heartbeat(connection, heartbeat),
+            Input::Bye { connection, bye } => self.trainer_leaves(now, connection, &bye),
+            Input::Quiet { connection } => self.quiet(now, connection),
+            Input::Heard { connection } => self.heard(now, connection),
+            Input::Disconnected { connection, code: _ } => self.disconnected(now, connection),
+            Input::Drained { connection } => self.drained(now, connection),
+            Input::Timeout => self.timeout(now),
+        }
+        mem::take(&mut self.out)
+    }
+
+    /// When to come back with [`Input::Timeout`] at the latest. Coming earlier does no harm.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.deadlines.next()
+    }
+
+    /// How many tokens [`Input::Tokens`] should bring; ask after each `handle`.
+    pub fn tokens_wanted(&self) -> usize {
+        TOKENS_KEPT.saturating_sub(self.tokens.len())
+    }
+
+    /// Makes the change of a record read from the journal.
+    pub fn replay(&mut self, record: &Record) {
+        self.state.apply(record);
+    }
+
+    /// What the records so far have made.
+    pub fn state(&self) -> &Durable {
+        &self.state
+    }
+
+    /// A task's bytes, until it has ended.
+    pub fn payload(&self, task: TaskNo) -> Option<&VerifiedTask> {
+        self.payloads.get(&task)
+    }
+
+    /// The trainer whose present connection this is.
+    pub fn trainer_of(&self, connection: ConnectionNo) -> Option<TrainerNo> {
+        self.connections.get(&connection).copied()
+    }
+
+    /// A trainer's present connection.
+    pub fn connection_of(&self, trainer: TrainerNo) -> Option<ConnectionNo> {
+        self.trainers.get(&trainer)?.connection
+    }
+
+    fn timeout(&mut self, now: Instant) {
+        while let Some(due) = self.deadlines.pop(now) {
+            match due {
+                Due::Task(task) => self.task_due(now, task),
+                Due::Respawn(job) => self.respawn_due(now, job),
+                Due::Start(trainer) | Due::Lost(trainer) | Due::Ladder(trainer) | Due::Exit(trainer) => {
+                    self.after_drain(now, trainer, due);
+                }
+                Due::Asked(delivery) | Due::Stall(delivery) => {
+                    if let Some(delivered) = self.state.delivery(delivery) {
+                        self.after_drain(now, delivered.trainer, due);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Lets `due` happen once everything the trainer's socket holds is in, because a result in it
+    /// would change everything.
+    fn after_drain(&mut self, now: Instant, trainer: TrainerNo, due: Due) {
+        let Some(live) = self.trainers.get_mut(&trainer) else { return };
+        let Some(connection) = live.connection else { return self.happen(now, due) };
+        if live.awaiting.is_empty() {
+            self.out.effects.push(Effect::Drain { connection });
+        }
+        if !live.awaiting.contains(&due) {
+            live.awaiting.push(due);
+        }
+    }
+
+    fn drained(&mut self, now: Instant, connection: ConnectionNo) {
+        let Some(trainer) = self.trainer_of(connection) else { return };
+        self.happen_awaited(now, trainer);
+    }
+
+    /// Nothing more will come over the trainer's connection for what was waiting.
+    fn happen_awaited(&mut self, now: Instant, trainer: TrainerNo) {
+        let Some(live) = self.trainers.get_mut(&trainer) else { return };
+        for due in mem::take(&mut live.awaiting) {
+            self.happen(now, due);
+        }
+    }
+
+    fn happen(&mut self, now: Instant, due: Due) {
+        match due {
+            Due::Task(task) => self.task_due(now, task),
+            Due::Respawn(job) => self.respawn_due(now, job),
+            Due::Start(trainer) => self.start_due(now, trainer),
+            Due::Lost(trainer) => self.lost_due(now, trainer),
+            Due::Asked(delivery) => self.asked_due(now, delivery),
+            Due::Ladder(trainer) => self.ladder_due(now, trainer),
+            Due::Stall(delivery) => self.stall_due(now, delivery),
+            Due::Exit(trainer) => self.exit_due(now, trainer),
+        }
+    }
+
+    /// The task a delivery is out with, if it is out with this trainer: the fence for everything
+    /// that comes back.
+    fn held(&self, trainer: TrainerNo, delivery: DeliveryNo) -> Option<(TaskNo, &Task)> {
+        let (task_no, task) = self.state.open_delivery(delivery)?;
+        (task.state.holder()?.trainer == trainer).then_some((task_no, task))
+    }
+
+    /// The deliveries a trainer has, oldest first.
+    fn in_hand(&self, trainer: TrainerNo) -> impl Iterator<Item = (DeliveryNo, &Task)> {
+        let held = self.state.trainer(trainer).into_iter().flat_map(|trainer| &trainer.in_hand);
+        held.filter_map(|delivery| Some((*delivery, self.state.open_delivery(*delivery)?.1)))
+    }
+
+    /// The limits of a job.
+    fn spec(&self, job: JobNo) -> Option<&Arc<JobSpec>> {
+        self.state.job(job).map(|job| &job.spec)
+    }
+
+    /// The limits of a trainer's job.
+    fn spec_of(&self, trainer: TrainerNo) -> Option<&Arc<JobSpec>> {
+        self.spec(self.state.trainer(trainer)?.job)
+    }
+
+    fn settle_of(&mut self, now: Instant, trainer: TrainerNo) {
+        if let Some(job) = self.state.trainer(trainer).map(|trainer| trainer.job) {
+            self.settle(now, job);
+        }
+    }
+
+    fn record(&mut self, record: Record) {
+        self.state.apply(&record);
+        self.out.records.push(record);
+    }
+
+    fn effect(&mut self, effect: Effect) {
+        self.out.effects.push(effect);
+    }
+}
+
+/// Tokens kept at hand: a batch of trainers starts without waiting for more.
+const TOKENS_KEPT: usize = 64;

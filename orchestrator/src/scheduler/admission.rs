@@ -1,0 +1,299 @@
+//! Who may connect: tokens, trainers started by hand, reconnects; and connections lost and quiet.
+
+use std::time::{Duration, Instant};
+
+use trainwire_protocol::limits::PROTOCOL_VERSION;
+use trainwire_protocol::message::{Bye, Hello, InHandState, Refused, Role, Welcome};
+
+use super::Scheduler;
+use super::deadlines::Due;
+use super::input::{ConnectionNo, Effect};
+use super::live::{LiveTrainer, Service};
+use super::retry::NOT_IN_HAND;
+use super::state::TrainerState;
+use crate::record::{Condition, DeliveryNo, Ending, Exit, JobNo, Record, TrainerNo};
+
+/// What a Hello turned out to be.
+enum Admission {
+    /// The first of a trainer we started.
+    First(TrainerNo),
+    /// The first of one that was started by hand.
+    Attached,
+    /// Of one that was here before.
+    Again(TrainerNo),
+}
+
+impl Scheduler {
+    pub(super) fn hello(
+        &mut self,
+        now: Instant,
+        connection: ConnectionNo,
+        job: JobNo,
+        hello: &Hello,
+        pid: i32,
+    ) {
+        if self.connections.contains_key(&connection) {
+            return;
+        }
+        let (trainer, first) = match self.admit(job, hello) {
+            Ok(Admission::First(trainer)) => (trainer, true),
+            Ok(Admission::Attached) => (TrainerNo(self.state.trainers.len() as u64 + 1), true),
+            Ok(Admission::Again(trainer)) => (trainer, false),
+            Err((code, text)) => return self.refuse(connection, code, text),
+        };
+        if first {
+            let attached = hello.token.is_none();
+            if attached {
+                self.trainers.insert(trainer, LiveTrainer::new(job, Service::Serving));
+            }
+            let instance = format!("{:032x}", hello.instance.0);
+            self.record(Record::TrainerBound { trainer, job, instance, pid, attached });
+            if let Some(live) = self.jobs.get_mut(&job) {
+                live.version_mismatch = None;
+            }
+            self.set_service(trainer, Service::Serving);
+        }
+        self.connect(trainer, connection, hello);
+        self.welcome(now, job, trainer, connection, hello, first);
+        self.refill(now, trainer);
+        self.settle(now, job);
+    }
+
+    fn admit(&self, job_no: JobNo, hello: &Hello) -> Result<Admission, (&'static str, String)> {
+        let over = || ("job_over", format!("job {} is over; there is nothing left to do", hello.job_id));
+        let (Some(job), true) = (self.state.job(job_no), self.jobs.contains_key(&job_no)) else {
+            return Err(over());
+        };
+        if hello.job_id.as_str() != job.spec.job_id {
+            let text = format!(
+                "this socket is of job {}, the trainer asks for {}; set TRAINWIRE_SOCKET to the other job's",
+                job.spec.job_id, hello.job_id
+            );
+            return Err(("wrong_job", text));
+        }
+        if hello.role == Role::Replica {
+            let text = "replicas are not served by this version; connect from rank 0 only";
+            return Err(("replica_unsupported", text.to_owned()));
+        }
+        let known = job.trainers.iter().copied().find(|trainer| self.introduces(*trainer, hello));
+        let Some(trainer) = known else {
+            return match hello.token {
+                Some(_) => Err((
+                    "bad_token",
+                    "no living trainer of this job was given that token; let the orchestrator start the trainer"
+                        .to_owned(),
+                )),
+                None if job.unfinished == 0 => Err(over()),
+                None if job.spec.attach || job.spec.command.is_empty() => Ok(Admission::Attached),
+                None => Err((
+                    "token_required",
+                    "this job takes only trainers the orchestrator starts; set attach in its limits to change that"
+                        .to_owned(),
+                )),
+            };
+        };
+        let Some(live) = self.trainers.get(&trainer) else { return Err(over()) };
+        match self.state.trainer(trainer).map(|trainer| &trainer.state) {
+            Some(TrainerState::Spawning { .. }) if live.signalled() && job.unfinished > 0 => Err((
+                "start_timeout",
+                "the trainer took longer than start_timeout and is being ended".to_owned(),
+            )),
+            Some(TrainerState::Spawning { .. }) if live.service == Service::Draining => Err(over()),
+            Some(TrainerState::Spawning { .. }) => Ok(Admission::First(trainer)),
+            Some(TrainerState::Bound { instance, .. })
+                if u128::from_str_radix(instance, 16) != Ok(hello.instance.0) =>
+            {
+                let text =
+                    "another process has connected with this token; a child cannot take its parent's place";
+                Err(("token_in_use", text.to_owned()))
+            }
+            Some(TrainerState::Bound { .. }) if hello.connection <= live.connection_number => Err((
+                "stale_connection",
+                format!(
+                    "connection {} of this trainer came after its connection {}; count upwards",
+                    hello.connection, live.connection_number
+                ),
+            )),
+            Some(TrainerState::Bound { .. }) if live.exit.is_none() => Ok(Admission::Again(trainer)),
+            _ => Err(("trainer_gone", "the process of this trainer has ended".to_owned())),
+        }
+    }
+
+    /// Whether a Hello shows this trainer's token, or, of one started by hand, its instance.
+    fn introduces(&self, trainer: TrainerNo, hello: &Hello) -> bool {
+        match (self.state.trainer(trainer).map(|trainer| &trainer.state), &hello.token) {
+            (
+                Some(TrainerState::Spawning { token, .. } | TrainerState::Bound { token: Some(token), .. }),
+                Some(shown),
+            ) => token == shown,
+            (Some(TrainerState::Bound { token: None, instance, .. }), None) => {
+                u128::from_str_radix(instance, 16) == Ok(hello.instance.0)
+            }
+            _ => false,
+        }
+    }
+
+    fn refuse(&mut self, connection: ConnectionNo, code: &'static str, text: String) {
+        self.effect(Effect::Refuse {
+            connection,
+            refused: Refused {
+                code: code.to_owned(),
+                text,
+                retry_later: false,
+                protocol_min: PROTOCOL_VERSION,
+                protocol_max: PROTOCOL_VERSION,
+            },
+        });
+    }
+
+    fn connect(&mut self, trainer: TrainerNo, connection: ConnectionNo, hello: &Hello) {
+        let Some(live) = self.trainers.get_mut(&trainer) else { return };
+        live.connection_number = hello.connection;
+        live.can_dump_stacks = hello.can_dump_stacks;
+        if let Some(old) = live.connection.replace(connection) {
+            self.connections.remove(&old);
+            self.out.effects.push(Effect::Close { connection: old });
+        }
+        self.connections.insert(connection, trainer);
+        self.hear(trainer);
+        // What waited for the old connection's socket: the trainer sends again what was in it.
+        let live = self.trainers.get(&trainer);
+        if live.is_some_and(|live| !live.awaiting.is_empty()) {
+            self.effect(Effect::Drain { connection });
+        }
+    }
+
+    /// Answers a Hello, and puts both sides' lists of what is in hand together.
+    fn welcome(
+        &mut self,
+        now: Instant,
+        job: JobNo,
+        trainer: TrainerNo,
+        connection: ConnectionNo,
+        hello: &Hello,
+        first: bool,
+    ) {
+        for in_hand in &hello.in_hand {
+            let has = self.held(trainer, in_hand.delivery.0);
+            if in_hand.state != InHandState::Queued && has.is_some_and(|(_, task)| !task.state.is_started()) {
+                self.record(Record::Started { delivery: in_hand.delivery.0 });
+            }
+        }
+        let listed = |delivery: DeliveryNo| hello.in_hand.iter().any(|held| held.delivery.0 == delivery);
+        let ours: Vec<(DeliveryNo, bool)> =
+            self.in_hand(trainer).map(|(delivery, _)| (delivery, listed(delivery))).collect();
+        if !first {
+            for (delivery, _) in ours.iter().filter(|(_, listed)| !listed) {
+                let ending = Ending::Returned { code: NOT_IN_HAND.into() };
+                self.conclude(now, *delivery, None, ending, "");
+            }
+        }
+        let Some(spec) = self.spec(job) else { return };
+        let welcome = Welcome {
+            protocol: PROTOCOL_VERSION,
+            heartbeat: HEARTBEAT.min(spec.recv_timeout / 4),
+            recv_timeout: spec.recv_timeout,
+            orphan_timeout: spec.orphan_timeout,
+            spool: None,
+            in_hand: hello
+                .in_hand
+                .iter()
+                .map(|held| (held.delivery, self.held(trainer, held.delivery.0).is_some()))
+                .collect(),
+        };
+        self.effect(Effect::Welcome { connection, welcome });
+        for (delivery, listed) in ours {
+            if listed {
+                self.ask_again(now, trainer, delivery);
+            } else if first {
+                // A script that connects gets the task it was started for.
+                self.send(trainer, delivery);
+                self.ask_again(now, trainer, delivery);
+            }
+        }
+        if self.trainers.get(&trainer).is_some_and(|live| live.service == Service::Draining) {
+            let bye = Bye { code: "job_done".to_owned(), text: String::new() };
+            self.effect(Effect::Bye { connection, bye });
+            self.watch_drain(now, trainer);
+        }
+    }
+
+    /// The trainer takes no more work; what its code was not given comes back.
+    pub(super) fn trainer_leaves(&mut self, now: Instant, connection: ConnectionNo, bye: &Bye) {
+        let Some(trainer) = self.trainer_of(connection) else { return };
+        let unstarted: Vec<_> = self
+            .in_hand(trainer)
+            .filter_map(|(delivery, task)| (!task.state.is_started()).then_some(delivery))
+            .collect();
+        self.drain(now, trainer);
+        for delivery in unstarted {
+            self.conclude(now, delivery, None, Ending::Returned { code: bye.code.clone() }, "");
+        }
+        self.settle_of(now, trainer);
+    }
+
+    pub(super) fn quiet(&mut self, now: Instant, connection: ConnectionNo) {
+        let Some(trainer) = self.trainer_of(connection) else { return };
+        self.shut(trainer);
+        let Some(live) = self.trainers.get_mut(&trainer) else { return };
+        if std::mem::replace(&mut live.quiet, true) {
+            return;
+        }
+        let silent_for = self.spec_of(trainer).map(|spec| spec.recv_timeout).unwrap_or_default();
+        self.record(Record::TrainerNoticed { trainer, condition: Condition::Unresponsive });
+        self.arm_lost(now, trainer, silent_for);
+    }
+
+    pub(super) fn heard(&mut self, now: Instant, connection: ConnectionNo) {
+        let Some(trainer) = self.trainer_of(connection) else { return };
+        self.hear(trainer);
+        self.refill(now, trainer);
+        self.settle_of(now, trainer);
+    }
+
+    fn hear(&mut self, trainer: TrainerNo) {
+        let Some(live) = self.trainers.get_mut(&trainer) else { return };
+        let was_lost = live.lost_at.take();
+        live.quiet = false;
+        if let Some(at) = was_lost {
+            self.deadlines.disarm(at, Due::Lost(trainer));
+            self.record(Record::TrainerNoticed { trainer, condition: Condition::Responsive });
+        }
+    }
+
+    pub(super) fn disconnected(&mut self, now: Instant, connection: ConnectionNo) {
+        let Some(trainer) = self.connections.remove(&connection) else { return };
+        self.shut(trainer);
+        let Some(live) = self.trainers.get_mut(&trainer) else { return };
+        live.connection = None;
+        let (draining, attached) = (
+            live.service == Service::Draining,
+            self.state.trainer(trainer).is_some_and(super::Trainer::is_attached),
+        );
+        // The end of the stream came after everything that was in it.
+        self.happen_awaited(now, trainer);
+        if !self.trainers.contains_key(&trainer) {
+            return;
+        }
+        if draining && attached && self.in_hand(trainer).next().is_none() {
+            return self.bury(now, trainer, Exit::Unknown, "");
+        }
+        if !draining {
+            self.record(Record::TrainerNoticed { trainer, condition: Condition::Detached });
+        }
+        self.arm_lost(now, trainer, Duration::ZERO);
+    }
+
+    /// Arms the loss of a trainer that has been silent for so long already.
+    fn arm_lost(&mut self, now: Instant, trainer: TrainerNo, silent_for: Duration) {
+        let Some(spec) = self.spec_of(trainer) else { return };
+        let left = spec.lost_timeout.saturating_sub(silent_for);
+        let Some(live) = self.trainers.get_mut(&trainer) else { return };
+        if live.lost_at.is_none() {
+            live.lost_at = self.deadlines.arm(now, left, Due::Lost(trainer));
+        }
+    }
+}
+
+/// How often a trainer says that it lives, unless `recv_timeout` wants it oftener.
+const HEARTBEAT: Duration = Duration::from_secs(1);

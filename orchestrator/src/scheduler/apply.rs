@@ -1,0 +1,209 @@
+//! The only code that changes durable state: live decisions and replays go through it alike.
+//!
+//! It is total. A record that does not fit the state it meets changes nothing: what the Scheduler
+//! writes always fits, and a journal that does not is for whoever opens it to refuse.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use trainwire_protocol::id::Token;
+use trainwire_protocol::message::CheckpointRef;
+
+use super::state::{Delivered, Durable, Holder, Job, Task, TaskState, Trainer, TrainerState, at_mut};
+use crate::record::{DeliveryNo, Ending, JobNo, Next, Record, TaskNo, TrainerNo};
+
+impl Durable {
+    /// Makes a record's change.
+    pub fn apply(&mut self, record: &Record) {
+        // `None` where the record does not fit; nothing was changed then.
+        let _ = self.change(record);
+    }
+
+    fn change(&mut self, record: &Record) -> Option<()> {
+        match record {
+            Record::JobSubmitted { job, spec } => {
+                next(&self.jobs, job.0)?;
+                self.job_ids.insert(spec.job_id.clone(), *job);
+                self.jobs.push(Job {
+                    spec: Arc::new(spec.as_ref().clone()),
+                    tasks_from: TaskNo(self.tasks.len() as u64 + 1),
+                    tasks: 0,
+                    unfinished: 0,
+                    start_failures: 0,
+                    trainers: BTreeSet::new(),
+                    ended: false,
+                });
+            }
+            Record::TaskSubmitted { task, job, task_id, model_name, max_epochs, size_bytes } => {
+                next(&self.tasks, task.0)?;
+                let owner = at_mut(&mut self.jobs, job.0)?;
+                owner.tasks += 1;
+                owner.unfinished += 1;
+                self.tasks.push(Task {
+                    job: *job,
+                    task_id: task_id.as_str().into(),
+                    model_name: model_name.as_str().into(),
+                    max_epochs: *max_epochs,
+                    size_bytes: *size_bytes,
+                    starts: 0,
+                    failures: 0,
+                    losses: 0,
+                    returns: 0,
+                    checkpoint: None,
+                    state: TaskState::Queued,
+                });
+            }
+            Record::TrainerSpawning { trainer, job, token } => {
+                let token = Token::from_hex(token)?;
+                self.add_trainer(*trainer, *job, TrainerState::Spawning { token, pid: None })?;
+            }
+            Record::TrainerSpawned { trainer, pid: started, .. } => {
+                if let TrainerState::Spawning { pid, .. } = &mut at_mut(&mut self.trainers, trainer.0)?.state
+                {
+                    *pid = Some(*started);
+                }
+            }
+            Record::TrainerBound { trainer, job, instance, pid, attached } => {
+                let bound = |token| TrainerState::Bound { token, instance: instance.clone(), pid: *pid };
+                if *attached {
+                    self.add_trainer(*trainer, *job, bound(None))?;
+                } else {
+                    let state = &mut at_mut(&mut self.trainers, trainer.0)?.state;
+                    let TrainerState::Spawning { token, .. } = *state else { return None };
+                    *state = bound(Some(token));
+                }
+                at_mut(&mut self.jobs, job.0)?.start_failures = 0;
+            }
+            Record::TrainerEnded { trainer, exit, start_failed } => {
+                let ended = at_mut(&mut self.trainers, trainer.0)?;
+                ended.state = TrainerState::Ended { exit: exit.clone() };
+                let job = at_mut(&mut self.jobs, ended.job.0)?;
+                job.trainers.remove(trainer);
+                job.start_failures += u32::from(*start_failed);
+            }
+            Record::Delivered { delivery, task, trainer, attempt } => {
+                next(&self.deliveries, *delivery)?;
+                let holder = at_mut(&mut self.trainers, trainer.0)?;
+                let state = &mut at_mut(&mut self.tasks, task.0)?.state;
+                if *state != TaskState::Queued {
+                    return None;
+                }
+                *state = TaskState::Delivered(Holder { delivery: *delivery, trainer: *trainer, last_seq: 0 });
+                holder.in_hand.push_back(*delivery);
+                self.deliveries.push(Delivered { task: *task, trainer: *trainer, attempt: *attempt });
+            }
+            Record::Started { delivery } => self.open(*delivery)?.start(),
+            Record::Checkpointed { delivery, seq, path, step, epoch, .. } => {
+                let task = self.open(*delivery)?;
+                task.checkpoint =
+                    Some(Arc::new(CheckpointRef { path: path.clone(), step: *step, epoch: *epoch }));
+                if let Some(holder) = task.state.holder_mut() {
+                    holder.last_seq = *seq;
+                }
+            }
+            Record::Stopping { delivery, reason, rung } => {
+                let state = &mut self.open(*delivery)?.state;
+                let (holder, started) = (state.holder()?, state.is_started());
+                *state = TaskState::Stopping { holder, started, reason: *reason, rung: *rung };
+            }
+            Record::Stuck { delivery } => {
+                let state = &mut self.open(*delivery)?.state;
+                let TaskState::Stopping { holder, started, reason, .. } = *state else { return None };
+                *state = TaskState::Stuck { holder, started, reason };
+            }
+            Record::Ended { delivery, ending, next, .. } => self.end(*delivery, ending, next)?,
+            Record::Closed { task, next } => {
+                let task = at_mut(&mut self.tasks, task.0)?;
+                if task.state != TaskState::Queued {
+                    return None;
+                }
+                task.state = after(next);
+                at_mut(&mut self.jobs, task.job.0)?.unfinished -= 1;
+            }
+            Record::JobEnded { job } => at_mut(&mut self.jobs, job.0)?.ended = true,
+            // Facts for readers; no decision rests on them.
+            Record::TrainerNoticed { .. } | Record::Superseded { .. } => {}
+        }
+        Some(())
+    }
+
+    fn add_trainer(&mut self, number: TrainerNo, job: JobNo, state: TrainerState) -> Option<()> {
+        next(&self.trainers, number.0)?;
+        at_mut(&mut self.jobs, job.0)?.trainers.insert(number);
+        self.trainers.push(Trainer { job, in_hand: VecDeque::new(), state });
+        Some(())
+    }
+
+    fn open(&mut self, delivery: DeliveryNo) -> Option<&mut Task> {
+        let task = at_mut(&mut self.deliveries, delivery)?.task;
+        let task = at_mut(&mut self.tasks, task.0)?;
+        (task.state.holder()?.delivery == delivery).then_some(task)
+    }
+
+    fn end(&mut self, delivery: DeliveryNo, ending: &Ending, next: &Next) -> Option<()> {
+        let task = self.open(delivery)?;
+        let (holder, job) = (task.state.holder()?, task.job);
+        match ending {
+            Ending::Returned { .. } | Ending::Stopped { .. } => {}
+            // A trainer may hold its Started back until the result of a short task.
+            _ => task.start(),
+        }
+        task.returns = match ending {
+            Ending::Returned { .. } => task.returns + 1,
+            _ => 0,
+        };
+        match ending {
+            Ending::Failed { .. } | Ending::Retry { .. } => task.failures += 1,
+            Ending::Crashed { .. } | Ending::Lost | Ending::Stalled => task.losses += 1,
+            Ending::Succeeded { .. } | Ending::Stopped { .. } | Ending::Returned { .. } => {}
+        }
+        task.state = after(next);
+        let terminal = task.state.is_terminal();
+        let in_hand = &mut at_mut(&mut self.trainers, holder.trainer.0)?.in_hand;
+        // Nearly always the first: a trainer works its deliveries off in order.
+        if let Some(place) = in_hand.iter().position(|held| *held == delivery) {
+            in_hand.remove(place);
+        }
+        at_mut(&mut self.jobs, job.0)?.unfinished -= usize::from(terminal);
+        Some(())
+    }
+}
+
+impl Task {
+    /// The trainer's code has it. Further calls change nothing.
+    fn start(&mut self) {
+        match &mut self.state {
+            TaskState::Delivered(holder) => self.state = TaskState::Running(*holder),
+            TaskState::Stopping { started: started @ false, .. }
+            | TaskState::Stuck { started: started @ false, .. } => *started = true,
+            _ => return,
+        }
+        self.starts += 1;
+    }
+}
+
+impl TaskState {
+    fn holder_mut(&mut self) -> Option<&mut Holder> {
+        match self {
+            Self::Delivered(holder) | Self::Running(holder) => Some(holder),
+            Self::Stopping { holder, .. } | Self::Stuck { holder, .. } => Some(holder),
+            Self::Queued | Self::Succeeded | Self::Cancelled | Self::Stopped | Self::Dead => None,
+        }
+    }
+}
+
+/// The state a task goes to.
+fn after(next: &Next) -> TaskState {
+    match next {
+        Next::Queued { .. } => TaskState::Queued,
+        Next::Succeeded => TaskState::Succeeded,
+        Next::Cancelled => TaskState::Cancelled,
+        Next::Stopped => TaskState::Stopped,
+        Next::Dead { .. } => TaskState::Dead,
+    }
+}
+
+/// Whether `number` is the next of the list.
+fn next<T>(list: &[T], number: u64) -> Option<()> {
+    (number == list.len() as u64 + 1).then_some(())
+}

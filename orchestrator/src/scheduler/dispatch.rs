@@ -1,0 +1,229 @@
+//! Who gets what: windows, the start of trainers, and letting go of those without work.
+
+use std::mem;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use trainwire_protocol::id::{Delivery, Token};
+use trainwire_protocol::message::{Bye, Deliver, Place};
+
+use super::deadlines::Due;
+use super::input::{Effect, Signal};
+use super::live::{LiveTrainer, Service};
+use super::{Scheduler, TaskState};
+use crate::record::{DeliveryNo, JobNo, Record, Rung, TaskNo, TrainerNo};
+
+impl Scheduler {
+    /// Brings a job to rest after any change: no due task beside a free window, no missing trainer,
+    /// no idle one too many, no job that is over and still there. An extra call does no harm.
+    pub(super) fn settle(&mut self, now: Instant, job_no: JobNo) {
+        let Some(job) = self.state.job(job_no) else { return };
+        if job.unfinished == 0 {
+            return self.finish_job(now, job_no);
+        }
+        while let Some(live) = self.jobs.get(&job_no)
+            && !live.ready.is_empty()
+            && let Some((_, trainer)) = live.open.first().copied()
+        {
+            self.refill(now, trainer);
+        }
+        self.start_trainers(now, job_no);
+        self.release_idle(now, job_no);
+    }
+
+    /// Fills a trainer's window, as far as there are due tasks.
+    pub(super) fn refill(&mut self, now: Instant, trainer: TrainerNo) {
+        self.shut(trainer);
+        loop {
+            let Some(live) = self.trainers.get_mut(&trainer) else { return };
+            let Some(job) = self.jobs.get_mut(&live.job) else { return };
+            let Some(spec) = self.state.job(live.job).map(|job| &job.spec) else { return };
+            // Towards the end of a job everybody gets a fair share of what is left.
+            let share = job.ready.len() / spec.trainers.max(1) as usize + 1;
+            let held = live.delivered_at.len();
+            if !live.takes_work() || held >= live.window.min(share) {
+                return;
+            }
+            let Some(task_no) = job.ready.first().copied() else {
+                live.open_at = Some(held);
+                job.open.insert((held, trainer));
+                return;
+            };
+            let size_bytes = self.state.task(task_no).map_or(0, |task| task.size_bytes);
+            if held > 0 && live.held_bytes + size_bytes > IN_HAND_SIZE_BYTES_MAX {
+                return;
+            }
+            job.ready.pop_first();
+            let delivery = self.assign(now, task_no, trainer);
+            self.send(trainer, delivery);
+        }
+    }
+
+    /// Takes a trainer off its job's list of those with room.
+    pub(super) fn shut(&mut self, trainer: TrainerNo) {
+        let Some(live) = self.trainers.get_mut(&trainer) else { return };
+        if let Some(held) = live.open_at.take()
+            && let Some(job) = self.jobs.get_mut(&live.job)
+        {
+            job.open.remove(&(held, trainer));
+        }
+    }
+
+    /// Makes a delivery.
+    fn assign(&mut self, now: Instant, task_no: TaskNo, trainer: TrainerNo) -> DeliveryNo {
+        let delivery = self.state.deliveries.len() as u64 + 1;
+        let (attempt, size_bytes) =
+            self.state.task(task_no).map_or((1, 0), |task| (task.starts + 1, task.size_bytes));
+        self.record(Record::Delivered { delivery, task: task_no, trainer, attempt });
+        if let Some(live) = self.trainers.get_mut(&trainer) {
+            live.delivered_at.push_back((delivery, now));
+            live.held_bytes += size_bytes;
+        }
+        delivery
+    }
+
+    /// Sends a delivery over the trainer's connection.
+    pub(super) fn send(&mut self, trainer: TrainerNo, delivery: DeliveryNo) {
+        let Some(connection) = self.connection_of(trainer) else { return };
+        let Some(&delivered) = self.state.delivery(delivery) else { return };
+        let Some(task) = self.state.task(delivered.task) else { return };
+        let deliver = Deliver {
+            delivery: Delivery(delivery),
+            attempt: delivered.attempt,
+            task_size: task.size_bytes,
+            place: Place::Inline,
+            work: None,
+            last_checkpoint: task.checkpoint.as_ref().map(|checkpoint| checkpoint.as_ref().clone()),
+            traceparent: None,
+            time_left: None,
+        };
+        self.effect(Effect::Deliver { connection, task: delivered.task, deliver });
+    }
+
+    /// Starts a trainer for each due task nobody has room for, as far as there are slots.
+    fn start_trainers(&mut self, now: Instant, job_no: JobNo) {
+        let Some(spec) = self.spec(job_no).map(Arc::clone) else { return };
+        while let Some(live) = self.jobs.get_mut(&job_no)
+            && live.bound
+            && !live.start_held
+            && !spec.command.is_empty()
+            && live.spawned < spec.trainers
+            && live.starting < live.ready.len()
+        {
+            let Some(token) = self.tokens.pop() else {
+                self.token_starved.insert(job_no);
+                return;
+            };
+            live.spawned += 1;
+            let script_task = if spec.script { live.ready.pop_first() } else { None };
+            live.starting += usize::from(!spec.script);
+            self.start_trainer(now, job_no, token, script_task, spec.start_timeout);
+        }
+    }
+
+    fn start_trainer(
+        &mut self,
+        now: Instant,
+        job: JobNo,
+        token: Token,
+        script_task: Option<TaskNo>,
+        start_timeout: Duration,
+    ) {
+        let trainer = TrainerNo(self.state.trainers.len() as u64 + 1);
+        let deadline = match script_task {
+            Some(_) => None,
+            None => self.deadlines.arm(now, start_timeout, Due::Start(trainer)),
+        };
+        let script_task_attempt =
+            script_task.and_then(|number| Some((number, self.state.task(number)?.starts + 1)));
+        self.trainers.insert(trainer, LiveTrainer::new(job, Service::Starting { script_task, deadline }));
+        self.record(Record::TrainerSpawning { trainer, job, token: token.to_hex() });
+        self.effect(Effect::Spawn { trainer, job, token, script_task: script_task_attempt });
+    }
+
+    pub(super) fn more_tokens(&mut self, now: Instant, tokens: Vec<Token>) {
+        self.tokens.extend(tokens);
+        for job in mem::take(&mut self.token_starved) {
+            self.settle(now, job);
+        }
+    }
+
+    /// A process runs. For a script it is the delivery, too.
+    pub(super) fn spawned(&mut self, now: Instant, trainer: TrainerNo, spawned: Record) {
+        let Some(live) = self.trainers.get(&trainer) else { return };
+        let (service, job) = (live.service, live.job);
+        self.record(spawned);
+        match service {
+            Service::Starting { script_task: Some(task), .. } => {
+                let queued = self.state.task(task).is_some_and(|task| task.state == TaskState::Queued);
+                self.set_service(trainer, Service::Serving);
+                if queued {
+                    let delivery = self.assign(now, task, trainer);
+                    self.record(Record::Started { delivery });
+                } else {
+                    // Cancelled while the process was being started for it.
+                    self.set_service(trainer, Service::Draining);
+                    self.climb(now, trainer, Rung::Killed);
+                }
+                self.settle(now, job);
+            }
+            // Let go of before it was there to be signalled.
+            Service::Draining => self.effect(Effect::Signal { trainer, signal: Signal::Kill }),
+            Service::Starting { .. } | Service::Serving => {}
+        }
+    }
+
+    /// The start is over, one way or the other; or the service.
+    pub(super) fn set_service(&mut self, trainer: TrainerNo, service: Service) {
+        let Some(live) = self.trainers.get_mut(&trainer) else { return };
+        let before = mem::replace(&mut live.service, service);
+        if let Service::Starting { script_task, deadline } = before
+            && !matches!(service, Service::Starting { .. })
+        {
+            if let Some(at) = deadline {
+                self.deadlines.disarm(at, Due::Start(trainer));
+            }
+            if script_task.is_none()
+                && let Some(job) = self.jobs.get_mut(&live.job)
+            {
+                job.starting = job.starting.saturating_sub(1);
+            }
+        }
+    }
+
+    /// Lets go of idle trainers no queued task can still come to.
+    fn release_idle(&mut self, now: Instant, job_no: JobNo) {
+        while let Some(live) = self.jobs.get(&job_no)
+            && live.ready.is_empty()
+            && let idle = live.open.range(..(1, TrainerNo(0)))
+            && let Some((_, last)) = idle.clone().next_back().copied()
+            && idle.count() > live.waiting.len()
+        {
+            self.let_go(now, last, "job_done");
+        }
+    }
+
+    /// Tells a trainer that there is no more work for it.
+    pub(super) fn let_go(&mut self, now: Instant, trainer: TrainerNo, code: &str) {
+        let Some(live) = self.trainers.get(&trainer) else { return };
+        match (live.service, live.connection) {
+            (Service::Draining, _) => return,
+            (Service::Starting { .. }, _) => {
+                self.set_service(trainer, Service::Draining);
+                return self.climb(now, trainer, Rung::Terminated);
+            }
+            (Service::Serving, Some(connection)) => {
+                self.effect(Effect::Bye {
+                    connection,
+                    bye: Bye { code: code.to_owned(), text: String::new() },
+                });
+            }
+            (Service::Serving, None) => {}
+        }
+        self.drain(now, trainer);
+    }
+}
+
+/// Bytes of tasks one trainer may have in hand beyond its first: what it was given it must receive,
+/// even when it is about to end.
+const IN_HAND_SIZE_BYTES_MAX: u64 = 8 << 20;

@@ -1,0 +1,146 @@
+//! What a death says about the deliveries it took along, and about the job.
+
+use std::time::Instant;
+
+use super::Scheduler;
+use super::deadlines::Due;
+use super::input::Effect;
+use super::live::Service;
+use super::retry::{FELL_WITH_ANOTHER, TRAINER_GONE, backoff};
+use super::state::TaskState;
+use crate::record::{DeliveryNo, Ending, Exit, JobNo, Record, Rung, TrainerFailure, TrainerNo};
+
+impl Scheduler {
+    pub(super) fn exited(&mut self, now: Instant, trainer: TrainerNo, exit: Exit, log_tail: String) {
+        self.shut(trainer);
+        let Some(live) = self.trainers.get_mut(&trainer) else { return };
+        if live.exit.is_none() {
+            live.exit = Some((exit, log_tail));
+            self.after_drain(now, trainer, Due::Exit(trainer));
+        }
+    }
+
+    pub(super) fn exit_due(&mut self, now: Instant, trainer: TrainerNo) {
+        let exit = self.trainers.get_mut(&trainer).and_then(|live| live.exit.take());
+        if let Some((exit, log_tail)) = exit {
+            self.bury(now, trainer, exit, &log_tail);
+        }
+    }
+
+    /// The trainer is gone and its socket empty: verdicts, then nothing of it is left.
+    pub(super) fn bury(&mut self, now: Instant, trainer: TrainerNo, exit: Exit, log_tail: &str) {
+        let Some(live) = self.trainers.get(&trainer) else { return };
+        let (job, signalled, connected) = (live.job, live.signalled(), live.connection_number > 0);
+        let endings: Vec<(DeliveryNo, Ending)> = self
+            .in_hand(trainer)
+            .map(|(delivery, task)| (delivery, verdict(task.state, &exit, signalled, connected)))
+            .collect();
+        for (delivery, ending) in endings {
+            self.conclude(now, delivery, None, ending, log_tail);
+        }
+
+        self.shut(trainer);
+        self.set_ladder(now, trainer, None);
+        let Some(live) = self.trainers.get(&trainer) else { return };
+        let service = live.service;
+        if let Some(at) = live.lost_at {
+            self.deadlines.disarm(at, Due::Lost(trainer));
+        }
+        if let Some(connection) = live.connection {
+            self.connections.remove(&connection);
+            self.effect(Effect::Close { connection });
+        }
+        let start_failed = matches!(service, Service::Starting { .. });
+        let attached = self.state.trainer(trainer).is_some_and(super::Trainer::is_attached);
+        let cause = start_failed.then(|| self.start_failure(job, &exit));
+        self.record(Record::TrainerEnded { trainer, exit, start_failed });
+        self.effect(Effect::Forget { trainer });
+        if let Service::Starting { script_task: Some(task), .. } = service
+            && self.state.task(task).is_some_and(|task| task.state == TaskState::Queued)
+        {
+            self.queue(now, task, std::time::Duration::ZERO);
+        }
+        self.set_service(trainer, Service::Draining);
+        self.trainers.remove(&trainer);
+        if let Some(live) = self.jobs.get_mut(&job) {
+            live.spawned -= u32::from(!attached && live.spawned > 0);
+        }
+        if let Some(cause) = cause {
+            self.start_failed(now, job, &cause, log_tail);
+        }
+        self.settle(now, job);
+    }
+
+    /// How a start failed, in words.
+    fn start_failure(&self, job: JobNo, exit: &Exit) -> String {
+        match exit {
+            Exit::NotStarted { error } => format!("could not be started: {error}"),
+            exit => {
+                let within = self.spec(job).map(|spec| spec.start_timeout).unwrap_or_default();
+                format!("did not say Hello within {within:?}: {exit}")
+            }
+        }
+    }
+
+    /// One more trainer that never came to work.
+    fn start_failed(&mut self, now: Instant, job_no: JobNo, how: &str, log_tail: &str) {
+        let Some(job) = self.state.job(job_no) else { return };
+        let (failures, spec) = (job.start_failures, job.spec.clone());
+        let Some(live) = self.jobs.get_mut(&job_no) else { return };
+        if let Some(mismatch) = live.version_mismatch.take() {
+            let cause = format!("the trainer was refused: {mismatch}");
+            return self.fail_job(job_no, &cause, log_tail);
+        }
+        if failures >= START_FAILURES_MAX {
+            let cause = format!("{failures} trainers in a row failed to start; the last {how}");
+            return self.fail_job(job_no, &cause, log_tail);
+        }
+        if !live.start_held {
+            live.start_held = true;
+            let wait = backoff(&spec, failures, self.seed ^ job_no.0);
+            self.deadlines.arm(now, wait, Due::Respawn(job_no));
+        }
+    }
+
+    pub(super) fn respawn_due(&mut self, now: Instant, job: JobNo) {
+        if let Some(live) = self.jobs.get_mut(&job) {
+            live.start_held = false;
+            self.settle(now, job);
+        }
+    }
+
+    /// No Hello within `start_timeout`.
+    pub(super) fn start_due(&mut self, now: Instant, trainer: TrainerNo) {
+        let starting = |service| matches!(service, Service::Starting { .. });
+        if self.trainers.get(&trainer).is_some_and(|live| starting(live.service)) {
+            self.climb(now, trainer, Rung::Killed);
+        }
+    }
+}
+
+/// What a death says about one delivery.
+fn verdict(state: TaskState, exit: &Exit, signalled: bool, connected: bool) -> Ending {
+    match state {
+        TaskState::Stopping { reason, rung, .. } => Ending::Stopped { reason, metrics: Vec::new(), rung },
+        TaskState::Stuck { reason, .. } => {
+            Ending::Stopped { reason, metrics: Vec::new(), rung: Rung::Killed }
+        }
+        TaskState::Running(_) if signalled => Ending::Returned { code: FELL_WITH_ANOTHER.into() },
+        TaskState::Running(_) => match exit {
+            Exit::Code { code: 0 } if !connected => Ending::Succeeded { metrics: Vec::new() },
+            Exit::Code { code } => {
+                let text = match code {
+                    0 => "exited without a result (exit code 0)".to_owned(),
+                    code => format!("exit code {code}"),
+                };
+                let error = TrainerFailure { kind: "exit".into(), text, ..TrainerFailure::default() };
+                Ending::Failed { error, exit: Some(exit.clone()) }
+            }
+            exit => Ending::Crashed { exit: exit.clone() },
+        },
+        _ => Ending::Returned { code: TRAINER_GONE.into() },
+    }
+}
+
+/// Starts that fail in a row until the job is given up: one may be chance, three are the command.
+const START_FAILURES_MAX: u32 = 3;

@@ -1,0 +1,132 @@
+//! What a restart forgets: queues, connections, windows, running deadlines.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Instant;
+
+use super::deadlines::Due;
+use super::input::ConnectionNo;
+use crate::record::{DeliveryNo, Exit, JobNo, TaskNo, TrainerNo};
+
+/// A job that has not ended.
+#[derive(Debug, Default)]
+pub(super) struct LiveJob {
+    /// Its socket is bound.
+    pub(super) bound: bool,
+    /// Queued tasks that are due. While there are any, `open` is empty.
+    pub(super) ready: BTreeSet<TaskNo>,
+    /// Queued tasks in their backoff.
+    pub(super) waiting: BTreeSet<TaskNo>,
+    /// Trainers with room in their window, those with the fewest deliveries in hand first.
+    pub(super) open: BTreeSet<(usize, TrainerNo)>,
+    /// Trainers we started that have not ended, the dying included: their slots are taken.
+    pub(super) spawned: u32,
+    /// Of those, the ones a task may still wait for.
+    pub(super) starting: usize,
+    /// No starts until [`Due::Respawn`]: one has just failed.
+    pub(super) start_held: bool,
+    /// A trainer of another protocol version was refused; in words.
+    pub(super) version_mismatch: Option<String>,
+    /// All its tasks have ended; its trainers have been told.
+    pub(super) closing: bool,
+}
+
+/// A trainer that has not ended.
+#[derive(Debug)]
+pub(super) struct LiveTrainer {
+    pub(super) job: JobNo,
+    pub(super) service: Service,
+    pub(super) connection: Option<ConnectionNo>,
+    /// The highest connection number it has used.
+    pub(super) connection_number: u32,
+    /// A Stop may ask it for the stacks of its threads.
+    pub(super) can_dump_stacks: bool,
+    /// Nothing came for `recv_timeout`.
+    pub(super) quiet: bool,
+    /// Deliveries it may have in hand.
+    pub(super) window: usize,
+    /// When each delivery in hand was made, oldest first.
+    pub(super) delivered_at: VecDeque<(DeliveryNo, Instant)>,
+    /// Bytes of the tasks in hand.
+    pub(super) held_bytes: u64,
+    /// Under which count it is in its job's `open`.
+    pub(super) open_at: Option<usize>,
+    /// When its silence becomes a loss.
+    pub(super) lost_at: Option<Instant>,
+    /// Deliveries it was asked to end, and until when.
+    pub(super) asked: Vec<(DeliveryNo, Instant)>,
+    /// The process is being ended.
+    pub(super) ladder: Option<Ladder>,
+    /// The process has ended; its socket may still hold something.
+    pub(super) exit: Option<(Exit, String)>,
+    /// What happens once its socket is drained.
+    pub(super) awaiting: Vec<Due>,
+}
+
+/// Whether a trainer gets work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Service {
+    /// It has not said Hello.
+    Starting {
+        /// For which one task it is started, where the job is a script.
+        script_task: Option<TaskNo>,
+        /// When it should have said Hello.
+        deadline: Option<Instant>,
+    },
+    /// It gets work.
+    Serving,
+    /// It gets no more, and should end.
+    Draining,
+}
+
+/// How far the end of a process has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ladder {
+    pub(super) step: Step,
+    /// When the next step is due; `None` for never.
+    pub(super) due: Option<Instant>,
+}
+
+/// A step of the end of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Step {
+    /// It was told that there is no more work.
+    Asked,
+    /// SIGTERM was sent.
+    Terminated,
+    /// SIGKILL was sent.
+    Killed,
+    /// SIGKILL did not help.
+    Stuck,
+}
+
+impl LiveTrainer {
+    pub(super) fn new(job: JobNo, service: Service) -> Self {
+        Self {
+            job,
+            service,
+            connection: None,
+            connection_number: 0,
+            can_dump_stacks: false,
+            quiet: false,
+            window: 1,
+            delivered_at: VecDeque::new(),
+            held_bytes: 0,
+            open_at: None,
+            lost_at: None,
+            asked: Vec::new(),
+            ladder: None,
+            exit: None,
+            awaiting: Vec::new(),
+        }
+    }
+
+    /// Whether it can be given work, as far as the trainer goes.
+    pub(super) fn takes_work(&self) -> bool {
+        self.service == Service::Serving && self.connection.is_some() && !self.quiet && self.exit.is_none()
+    }
+
+    /// Whether its process was signalled.
+    pub(super) fn signalled(&self) -> bool {
+        self.ladder.is_some_and(|ladder| ladder.step >= Step::Terminated)
+    }
+}

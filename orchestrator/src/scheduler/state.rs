@@ -1,0 +1,243 @@
+//! What is known for good: jobs, tasks, trainers and deliveries, as the journal's records make them.
+//!
+//! Only [`Durable::apply`] changes any of it, so that a replay of the journal gives the state that
+//! was lived. What a restart forgets (connections, deadlines, queues) is in `live.rs`.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+
+use trainwire_protocol::id::Token;
+use trainwire_protocol::message::CheckpointRef;
+
+use crate::job::{JobSpec, StopReason};
+use crate::record::{DeliveryNo, Exit, JobNo, Rung, TaskNo, TrainerNo};
+
+/// Everything records say. Numbers count from 1 without gaps, so each is a place in its list.
+#[derive(Debug, Default, PartialEq)]
+pub struct Durable {
+    pub(super) job_ids: HashMap<String, JobNo>,
+    pub(super) jobs: Vec<Job>,
+    pub(super) tasks: Vec<Task>,
+    pub(super) trainers: Vec<Trainer>,
+    pub(super) deliveries: Vec<Delivered>,
+}
+
+/// A job.
+#[derive(Debug, PartialEq)]
+pub struct Job {
+    /// Command and limits.
+    pub spec: Arc<JobSpec>,
+    /// Its tasks' numbers run from here …
+    pub tasks_from: TaskNo,
+    /// … this many.
+    pub tasks: usize,
+    /// How many of them have not ended.
+    pub unfinished: usize,
+    /// Trainers that never said Hello, since one last did.
+    pub start_failures: u32,
+    /// Its trainers that have not ended.
+    pub trainers: BTreeSet<TrainerNo>,
+    /// All is over, the trainers included.
+    pub ended: bool,
+}
+
+/// A task.
+#[derive(Debug, PartialEq)]
+pub struct Task {
+    /// Whose.
+    pub job: JobNo,
+    /// Unique in the job.
+    pub task_id: Arc<str>,
+    /// For people.
+    pub model_name: Arc<str>,
+    /// The epochs it will run.
+    pub max_epochs: i32,
+    /// Bytes of the buffer.
+    pub size_bytes: u64,
+    /// Deliveries that reached the trainer's code; the attempt number is one more until one does.
+    pub starts: u32,
+    /// Charged to `max_failures`.
+    pub failures: u32,
+    /// Charged to `max_losses`.
+    pub losses: u32,
+    /// Deliveries in a row that came back uncharged.
+    pub returns: u32,
+    /// The newest of any attempt.
+    pub checkpoint: Option<Arc<CheckpointRef>>,
+    /// Where it is in its life.
+    pub state: TaskState,
+}
+
+/// Where a task is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TaskState {
+    /// It waits for a trainer, or for the end of its backoff.
+    Queued,
+    /// Handed to a trainer, whose code does not have it yet.
+    Delivered(Holder),
+    /// With the trainer's code.
+    Running(Holder),
+    /// On its way to an end that was asked for.
+    Stopping {
+        /// Who has it.
+        holder: Holder,
+        /// Whether the trainer's code had it.
+        started: bool,
+        /// Why; says what becomes of the task.
+        reason: StopReason,
+        /// How far the ladder has been climbed.
+        rung: Rung,
+    },
+    /// SIGKILL did not end its trainer.
+    Stuck {
+        /// Who has it.
+        holder: Holder,
+        /// Whether the trainer's code had it.
+        started: bool,
+        /// Why it was stopped.
+        reason: StopReason,
+    },
+    /// Over, with a result.
+    Succeeded,
+    /// Over.
+    Cancelled,
+    /// Over.
+    Stopped,
+    /// Over, out of budget.
+    Dead,
+}
+
+/// The delivery a task is out with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// Its number.
+    pub delivery: DeliveryNo,
+    /// Who has it.
+    pub trainer: TrainerNo,
+    /// The highest sequence number of a stored checkpoint of it.
+    pub last_seq: u64,
+}
+
+/// One handing of a task to a trainer; kept when it is over, because late messages name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Delivered {
+    /// What.
+    pub task: TaskNo,
+    /// To whom.
+    pub trainer: TrainerNo,
+    /// As people count.
+    pub attempt: u32,
+}
+
+/// A trainer.
+#[derive(Debug, PartialEq)]
+pub struct Trainer {
+    /// Whose.
+    pub job: JobNo,
+    /// Deliveries it has, oldest first.
+    pub in_hand: VecDeque<DeliveryNo>,
+    /// Where it is in its life.
+    pub state: TrainerState,
+}
+
+/// Where a trainer is in its life, as far as it outlives a restart.
+#[derive(Debug, PartialEq)]
+pub enum TrainerState {
+    /// About to be started, or just started.
+    Spawning {
+        /// What it will show.
+        token: Token,
+        /// Once it is known to run.
+        pid: Option<i32>,
+    },
+    /// It has said Hello, or was started by hand.
+    Bound {
+        /// What it showed; absent for one started by hand.
+        token: Option<Token>,
+        /// Chosen by it, in hexadecimal.
+        instance: String,
+        /// The process that connected.
+        pid: i32,
+    },
+    /// Gone.
+    Ended {
+        /// How.
+        exit: Exit,
+    },
+}
+
+impl Durable {
+    /// A job by its number.
+    pub fn job(&self, number: JobNo) -> Option<&Job> {
+        at(&self.jobs, number.0)
+    }
+
+    /// A task by its number.
+    pub fn task(&self, number: TaskNo) -> Option<&Task> {
+        at(&self.tasks, number.0)
+    }
+
+    /// A trainer by its number.
+    pub fn trainer(&self, number: TrainerNo) -> Option<&Trainer> {
+        at(&self.trainers, number.0)
+    }
+
+    /// A delivery by its number, over or not.
+    pub fn delivery(&self, number: DeliveryNo) -> Option<&Delivered> {
+        at(&self.deliveries, number)
+    }
+
+    /// The task a delivery is out with; `None` once it is over.
+    pub fn open_delivery(&self, number: DeliveryNo) -> Option<(TaskNo, &Task)> {
+        let task_no = self.delivery(number)?.task;
+        let task = self.task(task_no)?;
+        (task.state.holder()?.delivery == number).then_some((task_no, task))
+    }
+}
+
+impl Job {
+    /// The numbers of its tasks.
+    pub fn task_numbers(&self) -> impl Iterator<Item = TaskNo> + use<> {
+        (self.tasks_from.0..self.tasks_from.0 + self.tasks as u64).map(TaskNo)
+    }
+}
+
+impl TaskState {
+    /// The delivery it is out with.
+    pub fn holder(&self) -> Option<Holder> {
+        match self {
+            Self::Delivered(holder) | Self::Running(holder) => Some(*holder),
+            Self::Stopping { holder, .. } | Self::Stuck { holder, .. } => Some(*holder),
+            Self::Queued | Self::Succeeded | Self::Cancelled | Self::Stopped | Self::Dead => None,
+        }
+    }
+
+    /// Over for good.
+    pub fn is_terminal(&self) -> bool {
+        matches!(self, Self::Succeeded | Self::Cancelled | Self::Stopped | Self::Dead)
+    }
+
+    /// Whether the trainer's code has it.
+    pub fn is_started(&self) -> bool {
+        match self {
+            Self::Running(_) => true,
+            Self::Stopping { started, .. } | Self::Stuck { started, .. } => *started,
+            _ => false,
+        }
+    }
+}
+
+impl Trainer {
+    /// Started by hand: no token.
+    pub fn is_attached(&self) -> bool {
+        matches!(self.state, TrainerState::Bound { token: None, .. })
+    }
+}
+
+fn at<T>(list: &[T], number: u64) -> Option<&T> {
+    list.get(usize::try_from(number.checked_sub(1)?).ok()?)
+}
+
+pub(super) fn at_mut<T>(list: &mut [T], number: u64) -> Option<&mut T> {
+    list.get_mut(usize::try_from(number.checked_sub(1)?).ok()?)
+}
