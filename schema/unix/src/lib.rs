@@ -36,6 +36,7 @@
 compile_error!("trainwire-unix needs Linux: pidfds, memfd seals and SO_PEERCRED do not exist elsewhere");
 
 pub mod descriptors;
+mod errno;
 pub mod identity;
 mod kernel;
 pub mod peer;

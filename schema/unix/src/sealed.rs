@@ -27,9 +27,10 @@ use nix::sys::statfs::{TMPFS_MAGIC, fstatfs};
 
 pub use buffer::PayloadBuffer;
 pub use error::SealedError;
-use error::{errno, out_of_memory, system};
+use error::{out_of_memory, system};
 
 use crate::Kernel;
+use crate::errno::errno;
 
 /// Longest payload: 2 GiB − 1, the longest FlatBuffer (its offsets are 31 bits wide).
 pub const PAYLOAD_SIZE_BYTES_MAX: usize = i32::MAX as usize;

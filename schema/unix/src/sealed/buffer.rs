@@ -8,9 +8,10 @@ use memmap2::{Advice, MmapMut, MmapOptions};
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, fallocate};
 
-use super::error::{errno, out_of_memory, system};
+use super::error::{out_of_memory, system};
 use super::{PAYLOAD_SIZE_BYTES_MAX, SealedError, SealedPayload, create_memfd};
 use crate::Kernel;
+use crate::errno::errno;
 
 /// Memory a payload is produced in, before it is sealed.
 ///

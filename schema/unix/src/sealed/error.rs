@@ -1,7 +1,5 @@
 //! Why a payload could not be made, or was refused.
 
-use std::io;
-
 use nix::errno::Errno;
 
 use super::PAYLOAD_SIZE_BYTES_MAX;
@@ -75,8 +73,4 @@ pub(super) fn out_of_memory(len: usize, source: Errno) -> SealedError {
 
 pub(super) fn system(call: &'static str, source: Errno) -> SealedError {
     SealedError::System { call, source }
-}
-
-pub(super) fn errno(error: &io::Error) -> Errno {
-    Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO))
 }

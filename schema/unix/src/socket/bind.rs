@@ -13,6 +13,7 @@ use nix::sys::stat::{Mode, fchmod};
 
 use super::address::{SocketPathError, address_of};
 use super::occupant::NameTaken;
+use crate::errno::errno;
 
 /// Creates, binds and listens on a stream socket whose file has `mode` (such as `0o600`), whatever
 /// the umask. There is no moment at which the file has wider rights. The listener is non-blocking
@@ -178,10 +179,6 @@ impl BindError {
 
 fn system(path: &Path, call: &'static str, source: Errno) -> BindError {
     BindError::System { path: path.to_owned(), call, source }
-}
-
-fn errno(error: &io::Error) -> Errno {
-    Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO))
 }
 
 fn is_absent(error: &io::Error) -> bool {

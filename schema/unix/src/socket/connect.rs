@@ -10,6 +10,7 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, connect as connect_to,
 
 use super::address::{SocketPathError, address_of};
 use super::options::set_nonblocking;
+use crate::errno::errno;
 
 /// Connects a stream socket. It never sleeps: where the listener's queue is full it answers
 /// [`ConnectError::QueueFull`], and the caller tries again later. The result is in blocking mode
@@ -33,9 +34,7 @@ pub fn connect(path: &Path) -> Result<OwnedFd, ConnectError> {
         Errno::EAGAIN => ConnectError::QueueFull { path: path() },
         source => system("connect", source),
     })?;
-    set_nonblocking(&connected, false).map_err(|error| {
-        system("fcntl(F_SETFL)", Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)))
-    })?;
+    set_nonblocking(&connected, false).map_err(|error| system("fcntl(F_SETFL)", errno(&error)))?;
     Ok(connected)
 }
 
