@@ -19,7 +19,10 @@ pub(crate) fn parse(text: &str) -> Result<Duration, DurationError> {
             _ => return Err(DurationError::Syntax),
         };
         let number: u32 = number.parse().map_err(|_| DurationError::Syntax)?;
-        total = unit.checked_mul(number).and_then(|part| total.checked_add(part)).ok_or(DurationError::TooLong)?;
+        total = unit
+            .checked_mul(number)
+            .and_then(|part| total.checked_add(part))
+            .ok_or(DurationError::TooLong)?;
         rest = tail;
     }
     match total {
@@ -51,7 +54,9 @@ pub(crate) enum DurationError {
 impl std::fmt::Display for DurationError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Self::Syntax => "a duration is a whole number with its unit ms, s, m or h, e.g. 250ms, 5s, 10m, 1h30m",
+            Self::Syntax => {
+                "a duration is a whole number with its unit ms, s, m or h, e.g. 250ms, 5s, 10m, 1h30m"
+            }
             Self::TooLong => "the longest duration is 8784h, a year",
             Self::Zero => "must be longer than nothing",
         })

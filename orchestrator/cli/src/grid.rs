@@ -57,7 +57,10 @@ pub(crate) fn product(axes: &[Axis]) -> Result<Vec<Combination>, String> {
     let size = axes.iter().try_fold(1_usize, |size, axis| size.checked_mul(axis.points.len()));
     if size.is_none_or(|size| size > GRID_TASKS_MAX) {
         let lengths: Vec<_> = axes.iter().map(|axis| axis.points.len().to_string()).collect();
-        return Err(format!("the grid has {} tasks, at most {GRID_TASKS_MAX} are allowed", lengths.join(" × ")));
+        return Err(format!(
+            "the grid has {} tasks, at most {GRID_TASKS_MAX} are allowed",
+            lengths.join(" × ")
+        ));
     }
     let mut combinations = vec![Combination { task_id: String::new(), params: Table::new() }];
     for axis in axes {

@@ -31,7 +31,8 @@ pub(crate) fn stem(command: &[String]) -> &str {
     }
     let script = command.iter().find(|argument| {
         let extension = Path::new(argument).extension().and_then(|extension| extension.to_str());
-        extension.is_some_and(|extension| SCRIPT_EXTENSIONS.contains(&extension)) && !argument.contains(char::is_whitespace)
+        extension.is_some_and(|extension| SCRIPT_EXTENSIONS.contains(&extension))
+            && !argument.contains(char::is_whitespace)
     });
     let file = script.or(command.first()).map(Path::new);
     file.and_then(Path::file_stem).and_then(|stem| stem.to_str()).unwrap_or("task")

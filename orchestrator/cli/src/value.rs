@@ -15,7 +15,8 @@ pub(crate) fn typed(text: &str) -> Value {
     }
     let digits = text.trim_start_matches(['+', '-']);
     // "007" is a name; "inf" and "nan" would not survive JSON.
-    let padded = digits.len() > 1 && digits.starts_with('0') && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let padded =
+        digits.len() > 1 && digits.starts_with('0') && digits.bytes().all(|byte| byte.is_ascii_digit());
     if padded || !digits.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
         return Value::String(text.to_owned());
     }
@@ -44,7 +45,9 @@ mod tests {
 
     #[test]
     fn the_rest_is_text() {
-        for text in ["", "adam", "007", "nan", "inf", "-inf", "1e999", "1_000", "True", "--3", "3 ", "\"", "1.2.3"] {
+        for text in
+            ["", "adam", "007", "nan", "inf", "-inf", "1e999", "1_000", "True", "--3", "3 ", "\"", "1.2.3"]
+        {
             assert_eq!(typed(text), Value::String(text.into()), "{text:?}");
         }
     }

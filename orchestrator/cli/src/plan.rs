@@ -1,0 +1,135 @@
+//! What is to be run, however it was said: by a spec, by flags, or by both.
+
+use std::time::SystemTime;
+
+use toml::Table;
+use trainwire::job::JobSpec;
+use trainwire_protocol::id::JobId;
+
+use crate::args::RunArgs;
+use crate::exit::{Exit, Failure};
+use crate::grid::{self, Combination};
+use crate::naming;
+use crate::spec::{self, Spec};
+use crate::view::paint::Paint;
+
+/// A job with its tasks.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) job_id: JobId,
+    pub(crate) spec: JobSpec,
+    pub(crate) tasks: Vec<PlannedTask>,
+}
+
+/// One task.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct PlannedTask {
+    pub(crate) task_id: String,
+    pub(crate) model_name: String,
+    /// The schema's default unless set.
+    pub(crate) max_epochs: Option<i32>,
+    pub(crate) hyperparams: Hyperparams,
+}
+
+/// What a task is trained with.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Hyperparams {
+    /// Becomes msgpack.
+    Params(Table),
+    /// Goes as it is.
+    Bytes(Vec<u8>),
+}
+
+impl Plan {
+    /// Puts flags and spec together; flags win.
+    pub(crate) fn new(args: &RunArgs, paint: Paint) -> Result<Self, Failure> {
+        let (said, stem) = match &args.spec {
+            Some(path) => {
+                let said = spec::load(path, paint)?;
+                let stem = path
+                    .file_stem()
+                    .map_or_else(Default::default, |stem| stem.to_string_lossy().into_owned());
+                (said, stem)
+            }
+            None => {
+                let said = from_flags(args)?;
+                let stem = naming::stem(&said.command).to_owned();
+                (said, stem)
+            }
+        };
+        let job_id = match args.job_id.clone().or(said.job_id) {
+            Some(job_id) => job_id,
+            None => naming::job_id(&stem, SystemTime::now(), random()?),
+        };
+        let mut spec = JobSpec::default();
+        spec.job_id = job_id.as_str().to_owned();
+        spec.command = said.command;
+        spec.environment = said.environment;
+        spec.working_dir = said.working_dir;
+        spec.script = said.script;
+        spec.attach = said.attach || args.attach;
+        said.limits.apply_to(&mut spec);
+        args.limits.apply_to(&mut spec);
+        if spec.backoff_min > spec.backoff_max {
+            return Err(Failure::new(Exit::Usage, "backoff_min is longer than backoff_max"));
+        }
+        Ok(Self { job_id, spec, tasks: said.tasks })
+    }
+}
+
+impl PlannedTask {
+    /// One of a grid, the rest as here.
+    pub(crate) fn with(&self, combination: Combination) -> Self {
+        Self {
+            task_id: combination.task_id,
+            hyperparams: self.hyperparams.clone().overlaid(combination.params),
+            ..self.clone()
+        }
+    }
+}
+
+impl Hyperparams {
+    /// These, where `over` says nothing else.
+    pub(crate) fn overlaid(self, over: Table) -> Self {
+        match self {
+            Self::Params(mut params) => {
+                params.extend(over);
+                Self::Params(params)
+            }
+            Self::Bytes(_) => Self::Params(over),
+        }
+    }
+}
+
+/// `trainwire run [--grid …] [--param …] -- python train.py`: the command need not know trainwire.
+fn from_flags(args: &RunArgs) -> Result<Spec, Failure> {
+    let stem = naming::stem(&args.command);
+    let template = PlannedTask {
+        task_id: stem.to_owned(),
+        model_name: args.model_name.clone().unwrap_or_else(|| stem.to_owned()),
+        max_epochs: args.max_epochs,
+        hyperparams: Hyperparams::Params(args.param.iter().cloned().collect::<Table>()),
+    };
+    let mut names: Vec<_> =
+        args.grid.iter().map(|axis| &axis.name).chain(args.param.iter().map(|(name, _)| name)).collect();
+    names.sort();
+    if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+        return Err(Failure::new(Exit::Usage, format!("the parameter {} is given twice", pair[0])));
+    }
+    let grid = grid::product(&args.grid).map_err(|error| Failure::new(Exit::Usage, error))?;
+    let tasks = if grid.is_empty() {
+        vec![template]
+    } else {
+        grid.into_iter().map(|combination| template.with(combination)).collect()
+    };
+    Ok(Spec { command: args.command.clone(), script: !args.command.is_empty(), tasks, ..Spec::default() })
+}
+
+/// Sets jobs of one second apart.
+fn random() -> Result<u16, Failure> {
+    let mut bytes = [0; 2];
+    getrandom::fill(&mut bytes).map_err(|error| {
+        Failure::new(Exit::CouldNotStart, format!("the kernel gives no random numbers: {error}"))
+    })?;
+    Ok(u16::from_le_bytes(bytes))
+}

@@ -1,0 +1,172 @@
+//! `trainwire run`: an orchestrator for one job, in this process.
+
+use std::io::{self, IsTerminal};
+use std::time::{Duration, SystemTime};
+
+use tokio::time::MissedTickBehavior;
+use trainwire::job::StopReason;
+use trainwire::record::Seq;
+use trainwire::{
+    Config, Job, JobHandle, Orchestrator, OrchestratorError, StartError, SubmitError, TrainingTask,
+};
+
+use crate::args::RunArgs;
+use crate::board::Board;
+use crate::exit::{Exit, Failure};
+use crate::interrupt::Interrupts;
+use crate::plan::{Hyperparams, Plan, PlannedTask};
+use crate::state;
+use crate::view::View;
+use crate::view::paint::Paint;
+use crate::view::words;
+
+/// Runs a job to its end.
+pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
+    let plan = Plan::new(args, Paint::new(args.color, &io::stderr()))?;
+    let view = View::new(args.json, args.quiet, args.color);
+    // The view writes on this thread, and a terminal can make it wait (Ctrl-S); the orchestrator has
+    // a thread of its own.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime = runtime.map_err(|error| could_not_start(format!("no threads: {error}")))?;
+    runtime.block_on(run_job(args, plan, view))
+}
+
+async fn run_job(args: &RunArgs, plan: Plan, mut view: View) -> Result<Exit, Failure> {
+    let mut interrupts =
+        Interrupts::listen().map_err(|error| could_not_start(format!("no signals: {error}")))?;
+    let state_dir = state::dir(args.state.as_deref(), &plan.job_id)?;
+    let config = Config {
+        state_dir: Some(state_dir.clone()),
+        socket_dir: args.socket_dir.clone(),
+        ..Config::default()
+    };
+    let orchestrator = Orchestrator::start(config).await.map_err(not_started)?;
+    let logs_dir = state_dir.join("jobs").join(plan.job_id.as_str()).join("logs");
+    let attempts_max = plan.spec.max_failures.saturating_add(plan.spec.max_losses) - 1;
+    let mut board = Board::new(plan.job_id.as_str(), attempts_max, logs_dir, SystemTime::now());
+    let grace = plan.spec.stop_grace + plan.spec.term_grace;
+    let attach = plan.spec.attach;
+    let job = orchestrator.submit(job(plan)?).await.map_err(not_submitted)?;
+    if attach {
+        view.say(&format!(
+            "Start a trainer with:\n\n    TRAINWIRE_SOCKET={} python train.py\n",
+            job.socket_path().display()
+        ));
+    }
+    watch(&job, &mut board, &mut view, &mut interrupts, grace).await;
+    view.close(&board);
+    job.outcome().await.map_err(ended_early)?;
+    let exit = exit_of(&board);
+    if let Some(cause) = board.start_failure().filter(|_| !board.interrupted) {
+        return Err(could_not_start(cause));
+    }
+    view.table(&board, SystemTime::now());
+    orchestrator.shutdown().await;
+    Ok(exit)
+}
+
+/// Shows what happens until the job is over.
+async fn watch(
+    job: &JobHandle,
+    board: &mut Board,
+    view: &mut View,
+    interrupts: &mut Interrupts,
+    grace: Duration,
+) {
+    let mut events = job.events_since(Seq::START);
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            biased;
+            () = interrupts.next() => interrupt(job, board, view, grace).await,
+            _ = ticks.tick() => view.tick(board, SystemTime::now()),
+            event = events.next() => match event {
+                Some(event) => {
+                    view.event(&event, board);
+                    board.apply(&event);
+                }
+                None => return,
+            },
+        }
+    }
+}
+
+/// The first asks, the second kills.
+async fn interrupt(job: &JobHandle, board: &mut Board, view: &mut View, grace: Duration) {
+    let result = if board.interrupted {
+        view.say("Killing the trainers.");
+        job.kill().await
+    } else {
+        board.interrupted = true;
+        let again = if io::stdin().is_terminal() { "Ctrl-C" } else { "a second signal" };
+        match board.totals().running {
+            0 => view.say("Stopping."),
+            running => view.say(&format!(
+                "Stopping: {} asked to save a checkpoint and end, within {}; {again} kills.",
+                if running == 1 { "1 task is".to_owned() } else { format!("{running} tasks are") },
+                words::clock(grace),
+            )),
+        }
+        job.stop(StopReason::Interrupted).await
+    };
+    if let Err(error) = result {
+        // The job is over, which `watch` is about to see.
+        tracing::debug!(%error, "not stopped");
+    }
+}
+
+fn job(plan: Plan) -> Result<Job, Failure> {
+    let tasks = plan.tasks.into_iter().map(training_task).collect::<Result<Vec<_>, _>>();
+    let tasks = tasks.map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
+    Ok(Job::from_spec(plan.spec).tasks(tasks))
+}
+
+fn training_task(planned: PlannedTask) -> Result<TrainingTask, trainwire::BuildError> {
+    let task = TrainingTask::new(planned.task_id, planned.model_name);
+    let task = match planned.max_epochs {
+        Some(epochs) => task.max_epochs(epochs),
+        None => task,
+    };
+    match planned.hyperparams {
+        Hyperparams::Params(params) => task.params(&params),
+        Hyperparams::Bytes(bytes) => Ok(task.hyperparams(bytes)),
+    }
+}
+
+fn exit_of(board: &Board) -> Exit {
+    match board.totals().succeeded == board.tasks.len() {
+        true => Exit::Succeeded,
+        false if board.interrupted => Exit::Interrupted,
+        false => Exit::TasksFailed,
+    }
+}
+
+fn could_not_start(text: impl Into<String>) -> Failure {
+    Failure::new(Exit::CouldNotStart, text)
+}
+
+fn not_started(error: StartError) -> Failure {
+    could_not_start(error.to_string())
+}
+
+/// Whose fault it is decides the exit code.
+fn not_submitted(error: SubmitError) -> Failure {
+    let exit = match &error {
+        SubmitError::Orchestrator(OrchestratorError::Journal { .. }) => Exit::JournalFailed,
+        SubmitError::Spec { .. } | SubmitError::Build(_) | SubmitError::DuplicateTask { .. } => Exit::Usage,
+        _ => Exit::CouldNotStart,
+    };
+    Failure::new(exit, error.to_string())
+}
+
+fn ended_early(error: OrchestratorError) -> Failure {
+    let exit = match error {
+        OrchestratorError::Journal { .. } => Exit::JournalFailed,
+        _ => Exit::CouldNotStart,
+    };
+    Failure::new(exit, error.to_string())
+}
+
+/// Between two drawings of the live view: quick enough to seem live, slow enough to cost nothing.
+const TICK: Duration = Duration::from_millis(100);

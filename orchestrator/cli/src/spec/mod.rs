@@ -1,0 +1,46 @@
+//! A job written down in a file: the same as the flags of `trainwire run`, and more tasks than a grid.
+//!
+//! `trainwire run --help` and `orchestrator/cli/spec.md` describe it for people.
+
+mod error;
+mod parse;
+mod read;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use trainwire_protocol::id::JobId;
+
+use crate::exit::{Exit, Failure};
+use crate::limits::Limits;
+use crate::plan::PlannedTask;
+use crate::view::paint::Paint;
+
+/// What a spec says.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Spec {
+    pub(crate) job_id: Option<JobId>,
+    /// Empty only for jobs that trainers started by hand work off.
+    pub(crate) command: Vec<String>,
+    pub(crate) environment: BTreeMap<String, String>,
+    pub(crate) working_dir: Option<PathBuf>,
+    pub(crate) script: bool,
+    pub(crate) attach: bool,
+    pub(crate) limits: Limits,
+    /// At least one, with ids of their own.
+    pub(crate) tasks: Vec<PlannedTask>,
+}
+
+/// Reads a spec; all its mistakes are told at once.
+pub(crate) fn load(path: &Path, paint: Paint) -> Result<Spec, Failure> {
+    let source = fs::read_to_string(path).map_err(|error| {
+        Failure::new(Exit::Usage, format!("cannot read the spec {}: {error}", path.display()))
+    })?;
+    parse::parse(&source).map_err(|errors| {
+        let shown: Vec<_> = errors.iter().map(|error| error.render(path, &source, paint)).collect();
+        Failure::rendered(Exit::Usage, shown.join("\n"))
+    })
+}

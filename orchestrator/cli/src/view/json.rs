@@ -1,0 +1,172 @@
+//! One event a line. Version 1 of the shape, described for people in `orchestrator/cli/events.md`:
+//! names and meanings stay, keys and events are added.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use trainwire::record::{Ending, Metrics, Next, Record, Scalar};
+use trainwire::{Event, What};
+use trainwire_protocol::message::Report;
+
+use crate::clock;
+
+/// The line, without its end; `None` for records that are of no use outside.
+pub(crate) fn line(event: &Event) -> Option<String> {
+    let (name, fields) = match &event.what {
+        What::Record(record) => record_fields(record)?,
+        What::Progress(report) => ("progress", progress(report)),
+        What::Lagged { progress_dropped, .. } => ("lagged", json!({ "progress_dropped": progress_dropped })),
+        _ => return None,
+    };
+    let line = Line {
+        v: VERSION,
+        seq: event.seq.0,
+        at: clock::rfc3339(event.at),
+        job: event.job.as_str(),
+        task: event.task.as_deref(),
+        attempt: event.attempt,
+        event: name,
+        fields,
+    };
+    // A line holds text, numbers and maps with text as keys, which always serialize.
+    serde_json::to_string(&line).ok()
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    v: u32,
+    seq: u64,
+    at: String,
+    job: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    task: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempt: Option<u32>,
+    event: &'static str,
+    #[serde(flatten)]
+    fields: Value,
+}
+
+/// The event's name and its own fields. The numbers of jobs, tasks and deliveries stay inside, and
+/// so do the trainers' tokens and environment.
+fn record_fields(record: &Record) -> Option<(&'static str, Value)> {
+    let (name, mut fields) = match record {
+        Record::JobSubmitted { spec, .. } => (
+            "job_submitted",
+            json!({ "command": spec.command, "trainers": spec.trainers, "script": spec.script }),
+        ),
+        Record::TaskSubmitted { model_name, max_epochs, size_bytes, .. } => (
+            "task_submitted",
+            json!({ "model_name": model_name, "max_epochs": max_epochs, "size_bytes": size_bytes }),
+        ),
+        Record::TrainerSpawning { trainer, .. } => ("trainer_starting", json!({ "trainer": trainer })),
+        Record::TrainerSpawned { trainer, pid, log, .. } => {
+            ("trainer_started", json!({ "trainer": trainer, "pid": pid, "log": log }))
+        }
+        Record::TrainerBound { trainer, pid, attached, .. } => {
+            ("trainer_connected", json!({ "trainer": trainer, "pid": pid, "attached": attached }))
+        }
+        Record::TrainerNoticed { trainer, condition } => {
+            ("trainer_noticed", json!({ "trainer": trainer, "condition": condition }))
+        }
+        Record::TrainerEnded { trainer, exit, start_failed } => {
+            ("trainer_ended", json!({ "trainer": trainer, "exit": exit, "start_failed": start_failed }))
+        }
+        Record::Delivered { trainer, .. } => ("delivered", json!({ "trainer": trainer })),
+        Record::Started { .. } => ("started", json!({})),
+        Record::Checkpointed { path, step, epoch, metrics, .. } => (
+            "checkpoint",
+            json!({ "path": path, "step": step, "epoch": epoch, "metrics": metrics_object(metrics) }),
+        ),
+        Record::Stopping { reason, rung, .. } => ("stopping", json!({ "reason": reason, "rung": rung })),
+        Record::Stuck { .. } => ("stuck", json!({})),
+        Record::Ended { ending, next, .. } => ("ended", ended(Some(ending), next)),
+        Record::Closed { next, .. } => ("ended", ended(None, next)),
+        Record::JobEnded { .. } => ("job_ended", json!({})),
+        // Nothing was changed by what was superseded.
+        _ => return None,
+    };
+    if let Value::Object(fields) = &mut fields {
+        fields.retain(|_, value| !value.is_null());
+    }
+    Some((name, fields))
+}
+
+fn ended(ending: Option<&Ending>, next: &Next) -> Value {
+    let mut fields = match ending {
+        None => json!({ "ending": "closed" }),
+        Some(Ending::Succeeded { metrics }) => {
+            json!({ "ending": "succeeded", "metrics": metrics_object(metrics) })
+        }
+        Some(Ending::Failed { error, exit }) => json!({ "ending": "failed", "error": error, "exit": exit }),
+        Some(Ending::Retry { error, .. }) => json!({ "ending": "retry", "error": error }),
+        Some(Ending::Crashed { exit }) => json!({ "ending": "crashed", "exit": exit }),
+        Some(Ending::Lost) => json!({ "ending": "lost" }),
+        Some(Ending::Stalled) => json!({ "ending": "stalled" }),
+        Some(Ending::Stopped { reason, metrics, rung }) => {
+            json!({ "ending": "stopped", "reason": reason, "rung": rung, "metrics": metrics_object(metrics) })
+        }
+        Some(Ending::Returned { code }) => json!({ "ending": "returned", "code": code }),
+    };
+    let state = match next {
+        Next::Queued { .. } => "waiting",
+        Next::Succeeded => "succeeded",
+        Next::Cancelled => "cancelled",
+        Next::Stopped => "stopped",
+        Next::Dead { .. } => "failed",
+    };
+    fields["state"] = state.into();
+    match next {
+        Next::Queued { after } => fields["retry_after_ms"] = millis(*after),
+        Next::Dead { cause, log_tail } => {
+            fields["cause"] = cause.as_str().into();
+            fields["log_tail"] = log_tail.as_str().into();
+        }
+        _ => {}
+    }
+    fields
+}
+
+fn progress(report: &Report) -> Value {
+    let columns = report.names.len();
+    let rows = report.times_us.iter().enumerate().map(|(row, time_us)| {
+        let mut fields = Map::new();
+        fields.insert("at".into(), clock::rfc3339(clock::from_micros(*time_us)).into());
+        if let Some(step) = report.steps.as_ref().and_then(|steps| steps.get(row)) {
+            fields.insert("step".into(), (*step).into());
+        }
+        if let Some(epoch) = report.epochs.as_ref().and_then(|epochs| epochs.get(row)) {
+            fields.insert("epoch".into(), json!(epoch));
+        }
+        let values = report.values.get(row * columns..(row + 1) * columns).unwrap_or_default();
+        let metrics: Map<_, _> =
+            report.names.iter().cloned().zip(values.iter().map(|value| json!(value))).collect();
+        fields.insert("metrics".into(), metrics.into());
+        Value::Object(fields)
+    });
+    let rows: Vec<_> = rows.collect();
+    json!({ "rows": rows, "thinned": report.thinned })
+}
+
+/// Not a number and the infinities, which JSON does not have, are null.
+fn metrics_object(metrics: &Metrics) -> Value {
+    let object: Map<_, _> = metrics
+        .iter()
+        .map(|(name, value)| match value {
+            Scalar::Number(number) => (name.clone(), json!(number)),
+            Scalar::Text(text) => (name.clone(), text.as_str().into()),
+        })
+        .collect();
+    object.into()
+}
+
+fn millis(duration: Duration) -> Value {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).into()
+}
+
+/// Rises when an existing key changes its meaning, which is not planned.
+const VERSION: u32 = 1;
+
+#[cfg(test)]
+mod tests;

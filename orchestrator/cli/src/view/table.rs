@@ -1,0 +1,213 @@
+//! The closing table: what became of each task, and of the failed ones why.
+
+use std::path::Path;
+use std::time::SystemTime;
+
+use super::fit;
+use super::paint::Paint;
+use super::words;
+use crate::board::{Board, End, Ended, State, Task};
+
+/// The table, the failures below it, and the sum; one text, ending with a line's end. `columns` is
+/// the window's width, or `None` where nothing is cut.
+pub(crate) fn table(board: &Board, now: SystemTime, columns: Option<usize>, paint: Paint) -> String {
+    let tasks = sorted(board);
+    let mut text = rows(&tasks, columns, paint);
+    text.push_str(&failures_of(&tasks, paint));
+    text.push_str(&sum(board, now, paint));
+    text
+}
+
+/// The failures alone.
+pub(crate) fn failures(board: &Board, paint: Paint) -> String {
+    failures_of(&sorted(board), paint)
+}
+
+/// What ended without success comes last, where the eye is when a long table has run through; within
+/// that the order of the spec.
+fn sorted(board: &Board) -> Vec<(&Task, &Ended)> {
+    let mut tasks: Vec<_> = board
+        .tasks
+        .iter()
+        .filter_map(|task| match &task.state {
+            State::Ended(ended) => Some((task, ended)),
+            _ => None,
+        })
+        .collect();
+    tasks.sort_by_key(|(_, ended)| ended.end);
+    tasks
+}
+
+fn rows(tasks: &[(&Task, &Ended)], columns: Option<usize>, paint: Paint) -> String {
+    let metrics = metric_names(tasks);
+    let mut header = vec!["TASK".to_owned(), "STATE".to_owned(), "ATTEMPTS".to_owned(), "TIME".to_owned()];
+    header.extend(metrics.iter().map(|name| words::escape(name).to_uppercase()));
+    let causes = tasks.iter().any(|(_, ended)| !ended.cause.is_empty());
+    if causes {
+        header.push("CAUSE".to_owned());
+    }
+    header.push("LOG".to_owned());
+    let numeric = 2..4 + metrics.len();
+    let cells = tasks.iter().map(|(task, ended)| {
+        let mut cells = vec![
+            words::escape(&task.task_id),
+            state(ended.end).to_owned(),
+            task.attempts.to_string(),
+            task.duration().map_or("–".to_owned(), words::duration),
+        ];
+        cells.extend(metrics.iter().map(|name| {
+            let value = ended.metrics.iter().find(|(metric, _)| metric == name);
+            value.map_or("–".to_owned(), |(_, value)| words::scalar(value))
+        }));
+        if causes {
+            cells.push(ended.cause.clone());
+        }
+        cells.push(task.log.as_deref().map_or("–".to_owned(), file_name));
+        cells
+    });
+    let cells: Vec<_> = cells.collect();
+    let mut widths: Vec<_> = header.iter().map(|cell| fit::width(cell)).collect();
+    for row in &cells {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(fit::width(cell));
+        }
+    }
+    if let Some(columns) = columns {
+        shrink(&mut widths, columns, causes);
+    }
+    let line = |row: &[String]| {
+        let mut line = String::new();
+        for (at, (cell, width)) in row.iter().zip(&widths).enumerate() {
+            let cell = match at {
+                0 => fit::left(&fit::cut_middle(cell, *width), *width),
+                at if numeric.contains(&at) => fit::right(cell, *width),
+                _ => fit::left(cell, *width),
+            };
+            line.push_str(&cell);
+            line.push_str("  ");
+        }
+        line.trim_end().to_owned()
+    };
+    let mut text = format!("{}\n", paint.dim(&line(&header)));
+    for (row, (_, ended)) in cells.iter().zip(tasks) {
+        // Padded before it is coloured: the codes take no room.
+        let plain = line(row);
+        let padded = fit::left(state(ended.end), widths[1]);
+        text.push_str(&plain.replacen(&padded, &colour(ended.end, &padded, paint), 1));
+        text.push('\n');
+    }
+    text
+}
+
+/// Takes what is too much from the cause and then from the id.
+fn shrink(widths: &mut [usize], columns: usize, causes: bool) {
+    let total: usize = widths.iter().map(|width| width + 2).sum();
+    let mut excess = total.saturating_sub(columns + 2);
+    let cause = if causes { Some(widths.len() - 2) } else { None };
+    for (at, width_min) in cause.map(|at| (at, 16)).into_iter().chain([(0, 16)]) {
+        let taken = excess.min(widths[at].saturating_sub(width_min));
+        widths[at] -= taken;
+        excess -= taken;
+    }
+}
+
+/// In the order in which they first appear, as far as a table can hold them.
+fn metric_names<'a>(tasks: &[(&'a Task, &'a Ended)]) -> Vec<&'a str> {
+    let mut names: Vec<&str> = Vec::new();
+    for (name, _) in tasks.iter().flat_map(|(_, ended)| &ended.metrics) {
+        if names.len() < METRICS_SHOWN && !names.contains(&name.as_str()) {
+            names.push(name);
+        }
+    }
+    names
+}
+
+fn failures_of(tasks: &[(&Task, &Ended)], paint: Paint) -> String {
+    let failed: Vec<_> = tasks.iter().filter(|(_, ended)| ended.end == End::Failed).collect();
+    let mut text = String::new();
+    let mut shown_causes: Vec<(&str, &str)> = Vec::new();
+    let mut left_out = 0;
+    for (task, ended) in &failed {
+        // A sweep mostly fails in one way; to read it once is enough.
+        let way = (ended.cause.as_str(), ended.log_tail.as_str());
+        if shown_causes.contains(&way) || shown_causes.len() == FAILURES_SHOWN {
+            left_out += 1;
+            continue;
+        }
+        shown_causes.push(way);
+        text.push_str(&format!(
+            "\n{} {}: {}\n",
+            paint.red("✗"),
+            paint.bold(&words::escape(&task.task_id)),
+            ended.cause
+        ));
+        let lines = words::log_lines(&ended.log_tail);
+        let skipped = lines.len().saturating_sub(LOG_LINES_SHOWN);
+        for line in &lines[skipped..] {
+            text.push_str(&format!("  {} {line}\n", paint.dim("│")));
+        }
+        if let Some(log) = &task.log {
+            text.push_str(&format!("  {}\n", paint.dim(&relative(log))));
+        }
+    }
+    match left_out {
+        0 => {}
+        1 => text.push_str("\n1 more task failed like these.\n"),
+        more => text.push_str(&format!("\n{more} more tasks failed like these.\n")),
+    }
+    text
+}
+
+fn sum(board: &Board, now: SystemTime, paint: Paint) -> String {
+    let totals = board.totals();
+    let mut parts =
+        vec![format!("{} of {} succeeded", totals.succeeded, words::count(board.tasks.len(), "task"))];
+    if totals.failed > 0 {
+        parts.push(paint.red(&format!("{} failed", totals.failed)));
+    }
+    if totals.stopped > 0 {
+        parts.push(paint.yellow(&format!("{} stopped", totals.stopped)));
+    }
+    let took = words::duration(now.duration_since(board.started_at).unwrap_or_default());
+    format!("\n{} in {took}; logs in {}\n", parts.join(", "), relative(&board.logs_dir))
+}
+
+fn state(end: End) -> &'static str {
+    match end {
+        End::Succeeded => "succeeded",
+        End::Stopped => "stopped",
+        End::Cancelled => "cancelled",
+        End::Failed => "failed",
+    }
+}
+
+fn colour(end: End, text: &str, paint: Paint) -> String {
+    match end {
+        End::Succeeded => paint.green(text),
+        End::Stopped | End::Cancelled => paint.yellow(text),
+        End::Failed => paint.red(text),
+    }
+}
+
+fn file_name(path: &Path) -> String {
+    words::escape(&path.file_name().unwrap_or(path.as_os_str()).to_string_lossy())
+}
+
+/// As one would type it from here.
+fn relative(path: &Path) -> String {
+    let here = std::env::current_dir().ok();
+    let shown = here.and_then(|here| path.strip_prefix(here).ok()).unwrap_or(path);
+    words::escape(&shown.to_string_lossy())
+}
+
+/// Columns of a table that is read at a glance; the journal and `--json` have all.
+const METRICS_SHOWN: usize = 6;
+
+/// Ways of failing that are told.
+const FAILURES_SHOWN: usize = 5;
+
+/// The end of a traceback.
+const LOG_LINES_SHOWN: usize = 10;
+
+#[cfg(test)]
+mod tests;
