@@ -24,6 +24,9 @@ mod orchestrator;
 mod outbox;
 mod trainer;
 
+#[cfg(test)]
+mod testing;
+
 pub use link::Timeouts;
 pub use orchestrator::{OrchestratorEvent, OrchestratorSession};
 pub use outbox::{OutboxLimits, Row};

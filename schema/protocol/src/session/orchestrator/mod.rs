@@ -269,3 +269,6 @@ fn refusal(error: &ProtocolError) -> Refused {
         protocol_max: PROTOCOL_VERSION,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,19 +11,22 @@
 //!
 //! `ready` is in causal order, so a delivery's rows leave before its result.
 
+mod reports;
 mod rows;
+mod size;
 
 use std::collections::VecDeque;
-use std::ops::{AddAssign, SubAssign};
 use std::time::{Duration, Instant};
 
 pub use rows::Row;
+pub(super) use size::size_in_memory_bytes;
 
 use crate::error::ProtocolError;
 use crate::frame::FrameWriter;
 use crate::id::Delivery;
 use crate::limits::{UNACKNOWLEDGED_MAX, UNACKNOWLEDGED_SIZE_BYTES_MAX};
-use crate::message::{AckEntry, Bye, FromTrainer, Metric, MetricValue, Outcome, Report};
+use crate::message::{AckEntry, Bye, FromTrainer, Outcome, Report};
+use size::{Size, unacknowledged_size};
 
 /// What a trainer keeps in memory for an orchestrator that does not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,27 +100,6 @@ impl Outbox {
     pub(super) fn push_started(&mut self, now: Instant, delivery: Delivery, hold_back: bool) {
         self.ready.push_back(FromTrainer::Started(delivery));
         self.flush = self.flush.min(if hold_back { Flush::At(now + FLUSH_INTERVAL) } else { Flush::Now });
-    }
-
-    /// Takes a row. Returns how many metrics were left out because of their names' length.
-    pub(super) fn push_row(&mut self, now: Instant, delivery: Delivery, row: Row<'_>, first: bool) -> usize {
-        let too_long = row.metrics.iter().filter(|(name, _)| !rows::is_nameable(name)).count();
-        if too_long == 0 {
-            self.push_nameable(delivery, row);
-        } else {
-            let metrics: Vec<_> =
-                row.metrics.iter().copied().filter(|(name, _)| rows::is_nameable(name)).collect();
-            self.push_nameable(delivery, Row { metrics: &metrics, ..row });
-        }
-        if self.rows.exceeds(self.limits.rows_max, self.limits.rows_size_bytes_max) {
-            self.thin();
-        }
-        let half_full = self.rows.exceeds(self.limits.rows_max / 2, self.limits.rows_size_bytes_max / 2);
-        self.flush = self.flush.min(match self.last_flush {
-            Some(last) if !first && !half_full => Flush::At(now.max(last + FLUSH_INTERVAL)),
-            _ => Flush::Now,
-        });
-        too_long
     }
 
     /// Takes a result or checkpoint, and sends along what came before it.
@@ -221,66 +203,6 @@ impl Outbox {
             && self.unacknowledged.bytes < self.limits.unacknowledged_size_bytes_max
     }
 
-    fn push_nameable(&mut self, delivery: Delivery, row: Row<'_>) {
-        let mut rest = row.metrics;
-        loop {
-            let (fitting, left) = rows::split_metrics(rest);
-            self.push_fitting(delivery, Row { metrics: fitting, ..row });
-            if left.is_empty() {
-                return;
-            }
-            rest = left;
-        }
-    }
-
-    fn push_fitting(&mut self, delivery: Delivery, row: Row<'_>) {
-        let same_shape = self
-            .ready
-            .iter()
-            .rev()
-            .take(SHAPES_MAX)
-            .map_while(|message| match message {
-                FromTrainer::Report(report) if report.delivery == delivery => Some(report),
-                _ => None,
-            })
-            .position(|report| rows::has_shape_of(report, &row));
-        if same_shape.is_none() {
-            let spare = self.spares.iter().position(|spare| rows::has_shape_of(spare, &row));
-            let spare = spare.map(|at| self.spares.swap_remove(at)).or_else(|| self.spares.pop());
-            let mut report = rows::with_shape_of(&row, delivery, spare);
-            report.thinned = self.take_left_out(delivery);
-            self.rows += rows::size(&report);
-            self.ready.push_back(FromTrainer::Report(report));
-        }
-        let at = self.ready.len() - 1 - same_shape.unwrap_or(0);
-        if let FromTrainer::Report(report) = &mut self.ready[at] {
-            self.rows += rows::push(report, &row);
-        }
-    }
-
-    /// Makes room: first every other row of each report goes, then, if there are so many shapes
-    /// that this is not enough, the oldest reports.
-    fn thin(&mut self) {
-        let mut rows = Size::default();
-        for message in &mut self.ready {
-            if let FromTrainer::Report(report) = message {
-                rows::thin(report);
-                rows += rows::size(report);
-            }
-        }
-        let (count, bytes) = (self.limits.rows_max / 4 * 3, self.limits.rows_size_bytes_max / 4 * 3);
-        let left_out = &mut self.left_out;
-        self.ready.retain(|message| match message {
-            FromTrainer::Report(report) if rows.exceeds(count, bytes) => {
-                rows -= rows::size(report);
-                add_left_out(left_out, report.delivery, report.thinned + report.times_us.len() as u64);
-                false
-            }
-            _ => true,
-        });
-        self.rows = rows;
-    }
-
     /// A result says that its delivery was started, unless it says the opposite, and it is the last
     /// occasion to say how many rows were left out.
     fn before_result(&mut self, delivery: Delivery, returned: bool) {
@@ -295,29 +217,6 @@ impl Outbox {
         }
     }
 
-    fn send_report(&mut self, mut report: Report, writer: &mut FrameWriter) -> Result<(), ProtocolError> {
-        self.rows -= rows::size(&report);
-        if let Some(first) = rows::split_frame_off(&mut report) {
-            self.rows += rows::size(&report);
-            self.ready.push_front(FromTrainer::Report(report));
-            return writer.push_from_trainer(&FromTrainer::Report(first));
-        }
-        let message = FromTrainer::Report(report);
-        writer.push_from_trainer(&message)?;
-        if let FromTrainer::Report(mut report) = message
-            && self.spares.len() < SHAPES_MAX
-        {
-            rows::clear(&mut report);
-            self.spares.push(report);
-        }
-        Ok(())
-    }
-
-    fn take_left_out(&mut self, delivery: Delivery) -> u64 {
-        let at = self.left_out.iter().position(|(of, _)| *of == delivery);
-        at.map_or(0, |at| self.left_out.swap_remove(at).1)
-    }
-
     fn retain(&mut self, keep: impl Fn(&FromTrainer) -> bool) {
         self.waiting.retain(&keep);
         self.ready.retain(&keep);
@@ -329,40 +228,6 @@ impl Outbox {
                 message => self.unacknowledged += unacknowledged_size(message),
             }
         }
-    }
-}
-
-/// A number of things and the memory they take.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Size {
-    count: usize,
-    bytes: usize,
-}
-
-impl Size {
-    fn exceeds(self, count: usize, bytes: usize) -> bool {
-        self.count > count || self.bytes > bytes
-    }
-}
-
-impl AddAssign for Size {
-    fn add_assign(&mut self, other: Self) {
-        self.count += other.count;
-        self.bytes += other.bytes;
-    }
-}
-
-impl SubAssign for Size {
-    fn sub_assign(&mut self, other: Self) {
-        self.count -= other.count;
-        self.bytes -= other.bytes;
-    }
-}
-
-fn add_left_out(left_out: &mut Vec<(Delivery, u64)>, delivery: Delivery, rows: u64) {
-    match left_out.iter_mut().find(|(of, _)| *of == delivery) {
-        Some((_, sum)) => *sum += rows,
-        None => left_out.push((delivery, rows)),
     }
 }
 
@@ -383,46 +248,11 @@ fn delivery_of(message: &FromTrainer) -> Option<Delivery> {
     }
 }
 
-/// About the memory a result or checkpoint takes, and at least what it takes in a frame.
-pub(super) fn size_in_memory_bytes(message: &FromTrainer) -> usize {
-    unacknowledged_size(message).bytes
-}
-
-/// Nothing for messages that are not kept.
-fn unacknowledged_size(message: &FromTrainer) -> Size {
-    let (metrics, texts) = match message {
-        FromTrainer::Checkpoint(checkpoint) => (&checkpoint.metrics, checkpoint.at.path.len()),
-        FromTrainer::Result(result) => (
-            &result.metrics,
-            match &result.outcome {
-                Outcome::Failed(error) | Outcome::Retry { error, .. } => {
-                    error.kind.len() + error.text.len() + error.traceback.len()
-                }
-                Outcome::Returned { code } => code.len(),
-                Outcome::Succeeded | Outcome::Stopped => 0,
-            },
-        ),
-        _ => return Size::default(),
-    };
-    Size {
-        count: 1,
-        bytes: size_of::<FromTrainer>() + texts + metrics.iter().map(metric_size_bytes).sum::<usize>(),
-    }
-}
-
-fn metric_size_bytes(metric: &Metric) -> usize {
-    let text = match &metric.value {
-        MetricValue::Number(_) => 0,
-        MetricValue::Text(text) => text.len(),
-    };
-    size_of::<Metric>() + metric.name.len() + text
-}
-
 /// The longest a row waits for company.
 const FLUSH_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Above this the socket is the bottleneck, and rows are better off where they can be thinned.
 pub(super) const WRITER_SIZE_BYTES_MAX: usize = 256 << 10;
 
-/// Shapes of rows told apart between two flushes; more of them only cost more frames.
-const SHAPES_MAX: usize = 32;
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! Rows of metrics on their way into Report frames: one [`Report`] a shape, its columns reused.
 
-use super::Size;
+use super::size::Size;
 use crate::id::Delivery;
 use crate::limits::{META_SIZE_BYTES_MAX, METRICS_MAX, STRING_SIZE_BYTES_MAX};
 use crate::message::Report;
@@ -118,12 +118,12 @@ pub(super) fn size(report: &Report) -> Size {
     Size { count: rows, bytes: shape_size_bytes(report) + rows * row_size_bytes(report.names.len()) }
 }
 
+type Metrics<'a> = &'a [(&'a str, f64)];
+
 /// The first metrics that fit one report together, and the rest.
 ///
 /// A metric whose name is longer than [`STRING_SIZE_BYTES_MAX`] fits none: see [`is_nameable`].
-pub(super) fn split_metrics<'a>(
-    metrics: &'a [(&'a str, f64)],
-) -> (&'a [(&'a str, f64)], &'a [(&'a str, f64)]) {
+pub(super) fn split_metrics<'a>(metrics: Metrics<'a>) -> (Metrics<'a>, Metrics<'a>) {
     let mut size_bytes = SHAPE_SIZE_BYTES + row_size_bytes(0);
     let fitting = metrics
         .iter()

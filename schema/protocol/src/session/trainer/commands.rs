@@ -108,7 +108,7 @@ impl TrainerSession {
 
     /// Gives a delivery back that never reached the trainer's code, e.g. `descriptor_missing`; for
     /// one that has, nothing happens.
-    pub fn return_delivery(&mut self, delivery: Delivery, code: &'static str) {
+    pub fn return_delivery(&mut self, delivery: Delivery, code: &str) {
         if self.in_hand.queued().any(|queued| queued == delivery) {
             self.give_back(delivery, code);
         }
@@ -153,7 +153,7 @@ impl TrainerSession {
     }
 
     /// Ends a queued delivery as returned.
-    pub(super) fn give_back(&mut self, delivery: Delivery, code: &'static str) {
+    pub(super) fn give_back(&mut self, delivery: Delivery, code: &str) {
         let Some(entry) = self.in_hand.get_mut(delivery) else { return };
         let seq = entry.next_seq();
         entry.use_seq(seq);

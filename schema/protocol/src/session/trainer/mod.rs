@@ -275,3 +275,6 @@ impl TrainerSession {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! What the orchestrator's messages do to a trainer.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 
@@ -51,9 +51,8 @@ impl TrainerSession {
             return Ok(());
         };
         link.handshake_done();
-        link.set_recv_timeout(welcome.recv_timeout.max(INTERVAL_MIN));
-        let terms =
-            Terms { heartbeat: welcome.heartbeat.max(INTERVAL_MIN), orphan_timeout: welcome.orphan_timeout };
+        link.set_recv_timeout(welcome.recv_timeout);
+        let terms = Terms { heartbeat: welcome.heartbeat, orphan_timeout: welcome.orphan_timeout };
         self.state = State::Open { link, terms, heartbeat_at: now + terms.heartbeat };
         self.orphaned_at = None;
         let dropped: Vec<_> =
@@ -117,6 +116,3 @@ const CODE_STOPPED_BEFORE_START: &str = "stopped_before_start";
 
 /// A delivery came to a trainer that had said Bye, or was waiting there.
 pub(super) const CODE_LEAVING: &str = "trainer_leaving";
-
-/// A Welcome with intervals of zero must not make a trainer spin.
-const INTERVAL_MIN: Duration = Duration::from_millis(10);
