@@ -1,7 +1,59 @@
-//! `trainwire._core`, the Python extension: it translates and decides nothing.
+//! `trainwire._core`, the Python extension. It translates: what a trainer may say and when is in
+//! `trainwire_protocol::session`, what the kernel needs in `trainwire_unix`.
+//!
+//! | file | what it translates |
+//! | --- | --- |
+//! | [`entry`] | `connect()`, `tasks()`, `current()`, the end of the process |
+//! | [`tasks`] [`task`] [`progress`] [`stop`] [`checkpoint`] | the classes |
+//! | [`buffer`] [`params`] [`encode`] | bytes and Python objects |
+//! | [`metrics`] [`outcome`] [`errors`] | values, exceptions, and back |
+//! | [`backend`] [`offline`] [`connection`] | where it goes |
+//! | [`wait`] [`reader`] [`transmit`] [`events`] [`io_thread`] [`poller`] | the shell around the session |
+//! | [`environment`] [`fork`] [`stacks`] [`spool`] [`end`] | processes, and how they end |
+
+mod backend;
+mod buffer;
+mod checkpoint;
+mod connection;
+mod current;
+mod delivered;
+mod encode;
+mod end;
+mod entry;
+mod environment;
+mod errors;
+mod events;
+mod fork;
+mod io_thread;
+mod metrics;
+mod offline;
+mod outcome;
+mod params;
+mod poller;
+mod progress;
+mod reader;
+mod spool;
+mod stacks;
+mod stop;
+mod task;
+mod tasks;
+mod transmit;
+mod wait;
+
 use pyo3::prelude::*;
 
 #[pymodule(gil_used = true)]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    module.add("__version__", env!("CARGO_PKG_VERSION"))
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add_class::<task::Task>()?;
+    module.add_class::<tasks::Tasks>()?;
+    module.add_class::<buffer::Buffer>()?;
+    module.add_class::<checkpoint::Checkpoint>()?;
+    module.add_class::<stop::StopRequest>()?;
+    module.add_class::<progress::Epochs>()?;
+    module.add_class::<progress::Track>()?;
+    module.add_function(wrap_pyfunction!(entry::connect, module)?)?;
+    module.add_function(wrap_pyfunction!(entry::tasks, module)?)?;
+    module.add_function(wrap_pyfunction!(entry::current_task, module)?)?;
+    module.add_function(wrap_pyfunction!(entry::at_exit, module)?)
 }

@@ -1,1 +1,232 @@
+"""The compiled part of trainwire. Import from `trainwire`."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from os import PathLike
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Generic, TypeVar, final
+
+_T = TypeVar("_T")
+_Item = TypeVar("_Item")
+
 __version__: str
+
+@final
+class Buffer:
+    """Read-only bytes that were not copied.
+
+    `memoryview(buffer)`, `numpy.frombuffer(buffer, dtype)` and `msgspec.msgpack.decode(buffer)`
+    read them in place, and keep the memory alive for as long as they need it. Compares equal to
+    `bytes` of the same content; pickles and deep-copies as `bytes`.
+    """
+
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+    def __bytes__(self) -> bytes: ...
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: Any, /) -> Any: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@final
+class Checkpoint:
+    """A stored checkpoint of an earlier attempt. `open()` and `torch.load()` take it as a path."""
+
+    @property
+    def path(self) -> str:
+        """Absolute; a file or a folder."""
+    @property
+    def step(self) -> int | None:
+        """The optimizer step it was taken at."""
+    @property
+    def epoch(self) -> float | None:
+        """The epoch it was taken at."""
+    def __fspath__(self) -> str: ...
+
+@final
+class StopRequest:
+    """Why a task should stop, and how long it has."""
+
+    @property
+    def reason(self) -> str:
+        """E.g. `cancelled`, `interrupted`, `orphaned`."""
+    @property
+    def deadline(self) -> float:
+        """When the process is signalled, on the clock of `time.monotonic()`."""
+    @property
+    def want_checkpoint(self) -> bool:
+        """Whether a checkpoint is worth the time."""
+    @property
+    def time_left(self) -> float:
+        """Seconds until the deadline, 0 or more."""
+
+@final
+class Epochs:
+    def __iter__(self) -> Epochs: ...
+    def __next__(self) -> int: ...
+    def __length_hint__(self) -> int: ...
+
+@final
+class Track(Generic[_Item]):
+    def __iter__(self) -> Track[_Item]: ...
+    def __next__(self) -> _Item: ...
+
+@final
+class Task:
+    """One training task.
+
+    As a context manager it reports its own end: leaving the block normally is success, an
+    exception is failure and goes on. `SystemExit` counts by its code, `Stopped` and `Retry` say
+    what they mean and go no further. All methods may be called from any thread; in a forked child
+    reading goes on, everything else raises `ForkedError`.
+    """
+
+    @property
+    def task_id(self) -> str:
+        """Unique in its job."""
+    @property
+    def model_name(self) -> str:
+        """What to train."""
+    @property
+    def job_id(self) -> str:
+        """The job's; `offline` without an orchestrator."""
+    @property
+    def max_epochs(self) -> int:
+        """How long to train at most."""
+    @property
+    def attempt(self) -> int:
+        """1, 2, …"""
+    @property
+    def offline(self) -> bool:
+        """Whether there is no orchestrator."""
+    @property
+    def is_primary(self) -> bool:
+        """Whether this process is the one that reports."""
+    @property
+    def ended(self) -> bool:
+        """Whether its result has been given."""
+    @property
+    def workdir(self) -> Path:
+        """The task's folder, kept across attempts. It exists."""
+    @property
+    def hyperparams(self) -> Buffer:
+        """The bytes of the parameters, in place."""
+    @property
+    def params(self) -> dict[Any, Any]:
+        """The parameters, decoded once. Byte strings above 64 KiB are `Buffer`s, in place.
+
+        Raises `ParamsError`, which names the byte, for what is not a msgpack map.
+        """
+    def params_as(self, type: type[_T]) -> _T:
+        """The parameters as a dataclass, a pydantic model, or anything msgspec can decode.
+
+        Raises `ParamsError`, which names the field.
+        """
+    @property
+    def last_checkpoint(self) -> Checkpoint | None:
+        """The newest stored checkpoint of earlier attempts."""
+    @property
+    def resume_path(self) -> str | None:
+        """The path of `last_checkpoint`."""
+    @property
+    def should_stop(self) -> bool:
+        """Whether to end early. Cheap; once it was true, ending normally means `stopped`."""
+    @property
+    def stop(self) -> StopRequest | None:
+        """The request behind `should_stop`."""
+    def report(
+        self,
+        metrics: Mapping[str, Any] | None = None,
+        /,
+        *,
+        step: float | None = None,
+        epoch: float | None = None,
+        **kw: Any,
+    ) -> None:
+        """Reports a row of metrics. Never waits, and never raises because of a value.
+
+        Numbers, bools and whatever has one element behind `.item()`; mappings are flattened with
+        "/". The rest is left out with one warning a name, unless TRAINWIRE_STRICT=1.
+        """
+    def epochs(self, start: float | None = None) -> Epochs:
+        """`range(start, max_epochs)` that ends early once the task should stop."""
+    def track(self, iterable: Iterable[_Item], total: int | None = None) -> Track[_Item]:
+        """Passes the items on. Each is progress; with a known total the share is reported."""
+    def tick(self) -> None:
+        """Says that the training gets on. `report`, `epochs` and `track` do it themselves."""
+    def busy(self, seconds: float) -> None:
+        """Says that nothing will be heard for so long, and that this is no stall."""
+    def checkpoint(
+        self,
+        path: str | PathLike[str],
+        *,
+        step: float | None = None,
+        epoch: float | None = None,
+        metrics: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Announces a checkpoint, which must exist. It is fsynced first.
+
+        Returns when the orchestrator has stored it, so older ones can be deleted then; it does not
+        wait for an orchestrator that is away.
+        """
+    def finish(self, result: Mapping[str, Any] | None = None, /, **kw: Any) -> None:
+        """Ends the task with its result: numbers and texts.
+
+        Returns when the result is acknowledged or in the spool, or the next task is here already.
+        """
+    def fail(
+        self, error: BaseException | str, *, retry: bool | float | None = None
+    ) -> None:
+        """Ends the task as failed.
+
+        `retry`: `None` leaves it to the job's limits, `False` is final, `True` or a number of
+        seconds asks for another attempt.
+        """
+    def raise_if_stopped(self) -> None:
+        """Raises `Stopped` if the task should stop."""
+    def __enter__(self) -> Task: ...
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> bool: ...
+
+@final
+class Tasks:
+    """One task after the other, until there is no more work.
+
+    As a context manager it gives back what it has not begun and says goodbye.
+    """
+
+    def __iter__(self) -> Iterator[Task]: ...
+    def __next__(self) -> Task: ...
+    def __enter__(self) -> Tasks: ...
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> bool: ...
+
+def connect(*, params: dict[str, Any] | None = None, max_epochs: int | None = None) -> Task:
+    """This process's one task; called again, the same one.
+
+    Without TRAINWIRE_SOCKET it is an offline task with the defaults given here.
+    """
+
+def tasks(
+    *,
+    params: dict[str, Any] | None = None,
+    max_epochs: int | None = None,
+    keep_going: bool = False,
+) -> Tasks:
+    """The job's tasks, as long as there are any.
+
+    Without TRAINWIRE_SOCKET it is one offline task with the defaults given here. `keep_going`:
+    after a task that raised an `Exception`, go on with the next one.
+    """
+
+def current() -> Task | None:
+    """The open task of this process."""

@@ -1,0 +1,403 @@
+//! The process's one connection to its orchestrator: a shell around `TrainerSession`.
+//!
+//! ```text
+//!   Python threads                                      IO thread (never touches Python)
+//!     report()  ─► state ─► one non-blocking send         timers: heartbeats, rows that wait
+//!     next()    ─► reader ─► recv ─► state                leftovers of a full socket
+//!     finish()  ─► state ─► send, then as next()          reads while no Python thread does
+//!                                                         reconnects
+//! ```
+//!
+//! Two locks, always taken in this order: `reader` is held by whoever reads the socket, also while
+//! it sleeps in `recv`; `state` for as long as it takes to feed the session or to send what it has,
+//! never across anything that sleeps. Nobody who holds one of them takes the GIL.
+//!
+//! A Python thread that waits reads the socket itself, so a short task costs one `recv` and one
+//! `send`. The IO thread takes over when a task lasts: at once if the one before it did (one
+//! `epoll_ctl`), else when its timers next wake it, which they do within 100 ms of a start.
+
+use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use pyo3::prelude::*;
+use trainwire_protocol::error::ProtocolError;
+use trainwire_protocol::frame::FrameWriter;
+use trainwire_protocol::id::{Delivery, Instance};
+use trainwire_protocol::message::{Bye, CheckpointRef, Metric, Outcome};
+use trainwire_protocol::session::{Row, TrainerSession};
+use trainwire_protocol::task::VerifiedTask;
+
+use crate::delivered::Queued;
+use crate::end::End;
+use crate::environment::Environment;
+use crate::poller::Poller;
+use crate::reader::Reader;
+use crate::stop::Run;
+
+pub(crate) struct Connection {
+    pub(crate) environment: Environment,
+    pub(crate) instance: Instance,
+    pub(crate) poller: Poller,
+    pub(crate) reader: Mutex<Reader>,
+    state: Mutex<State>,
+    /// Something in `state` that a thread without the reader may wait for has changed.
+    pub(crate) changed: Condvar,
+}
+
+pub(crate) struct State {
+    pub(crate) session: TrainerSession,
+    pub(crate) writer: FrameWriter,
+    /// `None` between connections.
+    pub(crate) socket: Option<Arc<OwnedFd>>,
+    /// There has been a Welcome, on this connection or an earlier one.
+    pub(crate) welcomed: bool,
+    /// The peer has closed its end; what it sent before can still be read.
+    pub(crate) send_broken: bool,
+    /// Delivered, not given to Python yet.
+    pub(crate) queued: VecDeque<Queued>,
+    /// Given to Python, not ended yet; one, but for threads that each work on a task.
+    pub(crate) runs: Vec<Arc<Run>>,
+    pub(crate) end: End,
+    /// Folder for results nobody acknowledges, from the Welcome.
+    pub(crate) spool: Option<PathBuf>,
+    /// There is a file of ours in it.
+    pub(crate) spooled: Option<PathBuf>,
+    /// The orchestrator owes an answer and is silent.
+    pub(crate) quiet: bool,
+    /// Python threads that wait and therefore read.
+    pub(crate) waiting: usize,
+    /// Those among them that wait on `changed`, because another one reads.
+    pub(crate) sleeping: usize,
+    /// The IO thread is woken by what arrives.
+    pub(crate) armed: bool,
+    /// The IO thread is woken when the socket takes more.
+    pub(crate) want_write: bool,
+    /// When the IO thread looks at the clock next.
+    pub(crate) io_wakes_at: Option<Instant>,
+    /// The IO thread shall end.
+    pub(crate) closed: bool,
+    started_at: Option<Instant>,
+    last_task_short: bool,
+    /// Results that wait for company: since when, and how many.
+    held: Option<Held>,
+}
+
+#[derive(Clone, Copy)]
+struct Held {
+    until: Instant,
+    results: u32,
+}
+
+/// A task to give to Python.
+pub(crate) struct Started {
+    pub(crate) buffer: VerifiedTask,
+    pub(crate) deliver: trainwire_protocol::message::Deliver,
+    pub(crate) run: Arc<Run>,
+}
+
+impl Connection {
+    /// Not connected yet.
+    pub(crate) fn new(
+        environment: Environment,
+        instance: Instance,
+        session: TrainerSession,
+        poller: Poller,
+    ) -> Self {
+        let state = State {
+            session,
+            writer: FrameWriter::default(),
+            socket: None,
+            welcomed: false,
+            send_broken: false,
+            queued: VecDeque::new(),
+            runs: Vec::new(),
+            end: End::NotYet,
+            spool: None,
+            spooled: None,
+            quiet: false,
+            waiting: 0,
+            sleeping: 0,
+            armed: false,
+            want_write: false,
+            io_wakes_at: None,
+            closed: false,
+            started_at: None,
+            last_task_short: false,
+            held: None,
+        };
+        Self {
+            environment,
+            instance,
+            poller,
+            reader: Mutex::new(Reader::new()),
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+        }
+    }
+
+    /// The next task; `None` when there is no more work.
+    pub(crate) fn next(&self, py: Python<'_>) -> PyResult<Option<Started>> {
+        loop {
+            let taken = self.wait(py, |state| {
+                if !state.session.may_take_more() && matches!(state.end, End::NotYet) {
+                    return None;
+                }
+                if let Some(queued) = state.queued.pop_front() {
+                    return Some(Ok(Some(queued)));
+                }
+                state.end.for_next()
+            })?;
+            let Some(queued) = taken.map_err(|failure| failure.into_py(py))? else { return Ok(None) };
+            let (deliver, read) = queued.read();
+            match read {
+                Ok(buffer) => {
+                    if let Some(run) = self.start(deliver.delivery) {
+                        return Ok(Some(Started { buffer, deliver, run }));
+                    }
+                }
+                Err(code) => {
+                    let mut state = self.lock();
+                    state.session.return_delivery(deliver.delivery, code);
+                    self.after_command(&mut state, Instant::now(), Flush::Now);
+                }
+            }
+        }
+    }
+
+    /// `None` if the delivery was stopped or dropped while its task was looked at.
+    fn start(&self, delivery: Delivery) -> Option<Arc<Run>> {
+        let mut state = self.lock();
+        let now = Instant::now();
+        if !state.session.start(now, delivery) {
+            return None;
+        }
+        let run = Arc::new(Run::new(delivery));
+        state.runs.push(Arc::clone(&run));
+        state.started_at = Some(now);
+        self.after_command(&mut state, now, Flush::Later);
+        if !state.last_task_short {
+            self.arm(&mut state);
+        }
+        Some(run)
+    }
+
+    pub(crate) fn report(
+        &self,
+        delivery: Delivery,
+        step: Option<i64>,
+        epoch: Option<f64>,
+        row: &[(&str, f64)],
+    ) {
+        let time_us = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_micros();
+        let time_us = u64::try_from(time_us).unwrap_or(u64::MAX);
+        let mut state = self.lock();
+        let now = Instant::now();
+        state.session.report(now, delivery, Row { time_us, step, epoch, metrics: row });
+        self.after_command(&mut state, now, Flush::Later);
+    }
+
+    pub(crate) fn tick(&self) {
+        self.lock().session.tick(Instant::now());
+    }
+
+    pub(crate) fn busy(&self, time: Duration) {
+        self.lock().session.busy(Instant::now(), time);
+    }
+
+    /// Returns when the checkpoint is stored. An orchestrator that is away or silent is not waited
+    /// for: the checkpoint is on disk, and said again until it is acknowledged.
+    pub(crate) fn checkpoint(
+        &self,
+        py: Python<'_>,
+        delivery: Delivery,
+        at: CheckpointRef,
+        metrics: Vec<Metric>,
+    ) -> PyResult<()> {
+        let taken = {
+            let mut state = self.lock();
+            let now = Instant::now();
+            let taken = state.session.checkpoint(now, delivery, at, metrics);
+            self.after_command(&mut state, now, Flush::Now);
+            taken
+        };
+        let seq = taken.map_err(|error| End::caller_error(py, &error))?;
+        let Some(seq) = seq else { return Ok(()) };
+        self.wait(py, |state| {
+            let away = state.quiet || !state.session.is_open();
+            (away || !state.session.is_unacknowledged(delivery, seq)).then_some(())
+        })
+    }
+
+    /// Returns when the result is acknowledged or in the spool, or another task waits already.
+    ///
+    /// # Errors
+    /// The connection is over for good, and there is no spool to keep the result in.
+    pub(crate) fn finish(
+        &self,
+        py: Python<'_>,
+        run: &Run,
+        outcome: Outcome,
+        metrics: Vec<Metric>,
+    ) -> PyResult<()> {
+        let delivery = run.delivery;
+        let taken = self.send_result(delivery, outcome, metrics).map_err(|error| {
+            run.reopen();
+            End::caller_error(py, &error)
+        })?;
+        let Some(seq) = taken else { return Ok(()) };
+        let end = self.wait(py, |state| {
+            if !state.session.is_unacknowledged(delivery, seq) || !state.queued.is_empty() {
+                return Some(Ok(()));
+            }
+            state.no_ack_comes().map(|end| self.spool(state).map_err(|error| (end, error)))
+        })?;
+        end.map_err(|(end, error)| end.with_lost_result(py, &error))
+    }
+
+    /// Ends the delivery. Gives the number its Ack will name.
+    ///
+    /// # Errors
+    /// The result fits no frame; the delivery has not ended.
+    pub(crate) fn send_result(
+        &self,
+        delivery: Delivery,
+        outcome: Outcome,
+        metrics: Vec<Metric>,
+    ) -> Result<Option<u64>, ProtocolError> {
+        let mut state = self.lock();
+        let now = Instant::now();
+        let taken = state.session.finish(now, delivery, outcome, metrics)?;
+        state.runs.retain(|run| run.delivery != delivery);
+        let lasted = state.started_at.map(|started_at| now.duration_since(started_at));
+        state.last_task_short = lasted.is_some_and(|lasted| lasted < SHORT_TASK);
+        let flush = if state.queued.is_empty() { Flush::Now } else { Flush::WithCompany };
+        self.after_command(&mut state, now, flush);
+        Ok(taken)
+    }
+
+    /// Takes no more work. What is queued goes back.
+    pub(crate) fn leave(&self, code: &str) {
+        let mut state = self.lock();
+        if state.end.is_leaving() {
+            return;
+        }
+        state.end.leave();
+        state.session.bye(Bye { code: code.to_owned(), text: String::new() });
+        self.after_command(&mut state, Instant::now(), Flush::Now);
+    }
+
+    /// Waits until nothing is unacknowledged, for `limit` at most, then writes the rest into the
+    /// spool.
+    pub(crate) fn settle(&self, py: Python<'_>, limit: Duration) -> PyResult<()> {
+        let until = Instant::now() + limit;
+        let settled = self.wait(py, |state| {
+            if state.session.unacknowledged().next().is_none() {
+                return Some(Ok(()));
+            }
+            let over = state.no_ack_comes().is_some() || until <= Instant::now();
+            over.then(|| self.spool(state))
+        })?;
+        settled.map_err(|error| End::NotYet.with_lost_result(py, &error))
+    }
+
+    /// Ends the IO thread and the connection.
+    pub(crate) fn close(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        if let (Some(file), None) = (&state.spooled, state.session.unacknowledged().next()) {
+            let _ = std::fs::remove_file(file); // all of it was acknowledged after all
+        }
+        self.disconnect(&mut state, Instant::now());
+        self.poller.wake();
+    }
+
+    /// After every command: hears what the session has to say, sends what should leave, and sees to
+    /// it that the IO thread wakes in time for the rest.
+    pub(crate) fn after_command(&self, state: &mut State, now: Instant, flush: Flush) {
+        self.drain_events(state, None);
+        if flush == Flush::WithCompany {
+            let held = state.held.get_or_insert(Held { until: now + COMPANY_TIME, results: 0 });
+            held.results += 1;
+        }
+        let stays = |held: Held| now < held.until && held.results < COMPANY_MAX;
+        match state.held.filter(|held| flush != Flush::Now && stays(*held)) {
+            Some(held) => self.wake_io_thread_for(state, Some(held.until)),
+            None => {
+                // The session gives what is due and keeps what is not.
+                self.transmit(state, now);
+                self.wake_io_thread_for(state, state.session.poll_timeout());
+            }
+        }
+    }
+
+    /// Sends what is due, as far as the socket takes it at once.
+    pub(crate) fn transmit(&self, state: &mut State, now: Instant) {
+        state.held = None;
+        crate::transmit::transmit(self, state, now);
+    }
+
+    fn wake_io_thread_for(&self, state: &mut State, due: Option<Instant>) {
+        let (Some(due), Some(wakes_at)) = (due, state.io_wakes_at) else { return };
+        if due < wakes_at {
+            state.io_wakes_at = Some(due);
+            self.poller.wake();
+        }
+    }
+
+    /// From now on the IO thread reads, unless somebody waits.
+    pub(crate) fn arm(&self, state: &mut State) {
+        if state.waiting == 0 && !state.armed {
+            state.armed = true;
+            self.poller.watch(state);
+        }
+    }
+
+    /// Writes all that is unacknowledged into the spool.
+    fn spool(&self, state: &mut State) -> std::io::Result<()> {
+        let Some(folder) = &state.spool else {
+            return Err(std::io::Error::other("the orchestrator named no spool folder"));
+        };
+        state.spooled = Some(crate::spool::write(folder, self.instance, state.session.unacknowledged())?);
+        Ok(())
+    }
+
+    /// A panic under the lock leaves the state as usable as it was: every step of it is complete
+    /// in itself.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Whether an Ack can no longer be hoped for, and why.
+    fn no_ack_comes(&self) -> Option<End> {
+        let over = match &self.end {
+            End::NotYet | End::Leaving => false,
+            End::Bye(_) => self.socket.is_none(),
+            End::Refused(_) | End::Failed { .. } | End::Orphaned => true,
+        };
+        over.then(|| self.end.clone())
+    }
+}
+
+/// How soon a command's message should leave.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Flush {
+    /// Somebody waits for it.
+    Now,
+    /// When the session says so.
+    Later,
+    /// Another task is at hand, and its result can go along: a system call less for most of them.
+    WithCompany,
+}
+
+/// Tasks shorter than this come so fast that the IO thread need not be armed for each.
+const SHORT_TASK: Duration = Duration::from_millis(100);
+
+/// How long a result may wait for the next one's, and how many may wait: few enough for the
+/// orchestrator to answer while the trainer still has tasks at hand.
+const COMPANY_TIME: Duration = Duration::from_millis(1);
+const COMPANY_MAX: u32 = 16;

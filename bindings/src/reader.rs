@@ -1,0 +1,72 @@
+//! Bytes and descriptors of one socket, on their way into the session.
+
+use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
+use std::time::Instant;
+
+use trainwire_protocol::error::ProtocolError;
+use trainwire_protocol::frame::{FrameReader, ReaderLimits};
+use trainwire_protocol::limits::INLINE_TASK_SIZE_BYTES_MAX;
+use trainwire_protocol::session::TrainerSession;
+use trainwire_unix::{Wait, descriptors};
+
+pub(crate) struct Reader {
+    frames: FrameReader,
+    /// Came with the bytes of their frame or of an earlier one; handed to flagged frames in order.
+    descriptors: VecDeque<OwnedFd>,
+}
+
+/// What one look at the socket brought.
+pub(crate) enum Received {
+    Bytes,
+    /// Nothing yet, or a signal: look whether Python has something to do.
+    Nothing,
+    /// The peer has gone.
+    End,
+}
+
+impl Reader {
+    pub(crate) fn new() -> Self {
+        // The orchestrator decides what it sends inline; here only the protocol's own limit counts.
+        let limits = ReaderLimits { inline_task_size_bytes_max: INLINE_TASK_SIZE_BYTES_MAX };
+        Self { frames: FrameReader::new(limits), descriptors: VecDeque::new() }
+    }
+
+    /// One system call.
+    pub(crate) fn receive(&mut self, socket: &OwnedFd, wait: Wait) -> Received {
+        match descriptors::receive(socket, self.frames.spare(), &mut self.descriptors, wait) {
+            Ok(received) if received.bytes == 0 => Received::End,
+            Ok(received) => {
+                self.frames.advance(received.bytes);
+                Received::Bytes
+            }
+            Err(error) => match error.kind() {
+                std::io::ErrorKind::WouldBlock | std::io::ErrorKind::Interrupted => Received::Nothing,
+                _ => Received::End,
+            },
+        }
+    }
+
+    /// Feeds the session with one frame and gives the descriptor that belongs to it; `None` when the
+    /// next frame is not complete.
+    ///
+    /// # Errors
+    /// The connection is over.
+    pub(crate) fn feed_frame(
+        &mut self,
+        session: &mut TrainerSession,
+        now: Instant,
+    ) -> Result<Option<Option<OwnedFd>>, ProtocolError> {
+        if let Some(frame) = self.frames.next()? {
+            session.handle_frame(now, &frame)?;
+            return Ok(Some(if frame.descriptor { self.descriptors.pop_front() } else { None }));
+        }
+        if self.frames.mid_frame() {
+            session.handle_partial(now);
+        } else if !self.descriptors.is_empty() {
+            // A descriptor comes with the first byte of its frame, so all frames have theirs.
+            return Err(ProtocolError::DescriptorSurplus);
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,177 @@
+//! `trainwire.tasks()`: the loop's side of the connection.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use pyo3::prelude::*;
+use pyo3::types::PyString;
+use trainwire_protocol::id::Delivery;
+use trainwire_protocol::task::VerifiedTask;
+
+use crate::backend::Backend;
+use crate::checkpoint::Checkpoint;
+use crate::connection::{Connection, Started};
+use crate::errors::{Class, raise};
+use crate::stop::Run;
+use crate::task::{Delivered, Task, Then};
+use crate::{current, outcome};
+
+/// Gives one task after the other until there is no more work.
+#[pyclass(frozen, module = "trainwire")]
+pub(crate) struct Tasks {
+    source: Source,
+    job_id: Py<PyString>,
+    keep_going: bool,
+    /// Given out and perhaps not ended.
+    last: Mutex<Option<Py<Task>>>,
+}
+
+pub(crate) enum Source {
+    /// One task, once.
+    Offline(Mutex<Option<VerifiedTask>>),
+    Connected(Arc<Connection>),
+}
+
+impl Tasks {
+    pub(crate) fn new(py: Python<'_>, source: Source, keep_going: bool) -> Self {
+        let job_id = match &source {
+            Source::Offline(_) => "offline",
+            Source::Connected(connection) => connection.environment.job_id.as_str(),
+        };
+        Self { job_id: PyString::new(py, job_id).unbind(), source, keep_going, last: Mutex::new(None) }
+    }
+
+    /// The next task, now the current one.
+    ///
+    /// # Errors
+    /// As waiting for it has; `TaskStateError` within the `with` block of the one before.
+    pub(crate) fn next(&self, py: Python<'_>, then: Then) -> PyResult<Option<Py<Task>>> {
+        self.end_last(py)?;
+        let task = match &self.source {
+            Source::Offline(task) => {
+                let Some(task) = task.lock().unwrap_or_else(PoisonError::into_inner).take() else {
+                    return Ok(None);
+                };
+                self.offline_task(py, task, then)
+            }
+            Source::Connected(connection) => {
+                Backend::Connected(Arc::clone(connection)).refuse_in_child(py, "tasks()")?;
+                let Some(started) = connection.next(py)? else {
+                    connection.settle(py, SETTLE_TIME)?;
+                    return Ok(None);
+                };
+                self.connected_task(py, connection, started, then)
+            }
+        };
+        let task = Py::new(py, task)?;
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(task.clone_ref(py));
+        current::set(task.clone_ref(py));
+        Ok(Some(task))
+    }
+
+    fn end_last(&self, py: Python<'_>) -> PyResult<()> {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(last) = last else { return Ok(()) };
+        if last.get().is_within() {
+            let text = "the task before is still in its `with` block; leave it first".to_owned();
+            return Err(raise(py, Class::TaskState, "task_open", text));
+        }
+        let ending = outcome::unfinished("the loop went on without task.finish(); use `with task:`");
+        last.get().end(py, ending, Vec::new()).map(|_| ())
+    }
+
+    fn offline_task(&self, py: Python<'_>, buffer: VerifiedTask, then: Then) -> Task {
+        let with = Delivered {
+            job_id: self.job_id.clone_ref(py),
+            attempt: 1,
+            work_folder: PathBuf::from(WORK_FOLDER).join("offline"),
+            last_checkpoint: None,
+            keep_going: self.keep_going,
+            then,
+            run: Arc::new(Run::new(Delivery(0))),
+        };
+        Task::new(py, buffer, with, Backend::Offline)
+    }
+
+    fn connected_task(
+        &self,
+        py: Python<'_>,
+        connection: &Arc<Connection>,
+        started: Started,
+        then: Then,
+    ) -> Task {
+        let Started { buffer, deliver, run } = started;
+        let work_folder = deliver.work.map(PathBuf::from).unwrap_or_else(|| {
+            PathBuf::from(WORK_FOLDER)
+                .join(connection.environment.job_id.as_str())
+                .join(folder_of(buffer.task_id()))
+        });
+        let with = Delivered {
+            job_id: self.job_id.clone_ref(py),
+            attempt: deliver.attempt,
+            work_folder,
+            last_checkpoint: deliver.last_checkpoint.map(Checkpoint::from),
+            keep_going: self.keep_going,
+            then,
+            run,
+        };
+        Task::new(py, buffer, with, Backend::Connected(Arc::clone(connection)))
+    }
+}
+
+#[pymethods]
+impl Tasks {
+    fn __iter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        slf
+    }
+
+    fn __next__(&self, py: Python<'_>) -> PyResult<Option<Py<Task>>> {
+        self.next(py, Then::GoOn)
+    }
+
+    fn __enter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        slf
+    }
+
+    #[pyo3(signature = (kind, exception, traceback, /))]
+    fn __exit__(
+        &self,
+        py: Python<'_>,
+        kind: &Bound<'_, PyAny>,
+        exception: &Bound<'_, PyAny>,
+        traceback: &Bound<'_, PyAny>,
+    ) -> PyResult<bool> {
+        let _ = (kind, traceback); // the exception has both
+        let Source::Connected(connection) = &self.source else { return Ok(false) };
+        let backend = Backend::Connected(Arc::clone(connection));
+        if backend.in_forked_child() {
+            return Ok(false);
+        }
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(task) = last.as_ref().map(Py::get) {
+            let ending = if exception.is_none() {
+                outcome::unfinished("the loop was left without task.finish(); use `with task:`")
+            } else {
+                outcome::of_exception(exception, task.normal_outcome()).outcome
+            };
+            task.end(py, ending, Vec::new())?;
+        }
+        connection.leave("done");
+        connection.settle(py, SETTLE_TIME)?;
+        Ok(false)
+    }
+}
+
+/// A task id as one part of a path.
+fn folder_of(task_id: &str) -> String {
+    let safe = |c: char| if c.is_ascii_alphanumeric() || "._-=,".contains(c) { c } else { '_' };
+    let name: String = task_id.chars().map(safe).take(200).collect();
+    format!("task-{name}") // the prefix keeps it from being ".."
+}
+
+/// In the current folder, where the orchestrator names none.
+const WORK_FOLDER: &str = ".trainwire";
+
+/// How long the last results may take to be acknowledged before they go to the spool.
+pub(crate) const SETTLE_TIME: Duration = Duration::from_secs(5);
