@@ -1,0 +1,227 @@
+//! The orchestrator as its callers see it: start it, submit jobs, follow them, stop them.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::{mpsc, oneshot, watch};
+use trainwire_protocol::id::JobId;
+
+use crate::budget::{Budget, Charge, descriptors_of};
+use crate::config::Config;
+use crate::driver::Message;
+use crate::error::{OrchestratorError, StartError, SubmitError};
+use crate::events::Feed;
+use crate::job::StopReason;
+use crate::journal::Reader;
+use crate::layout::Layout;
+use crate::outcome::JobOutcome;
+use crate::payload::Payload;
+use crate::record::{Seq, TaskNo};
+use crate::start;
+use crate::stream::EventStream;
+use crate::submission::Job;
+
+/// Hands tasks to trainers. Cloning is cheap and gives another handle to the same orchestrator.
+///
+/// It runs until [`shutdown`](Self::shutdown), or until the last handle is gone; [`JobHandle`]s and
+/// [`EventStream`]s count as handles. Trainers are not killed then: they go on for their job's
+/// `orphan_timeout`. To end them too, [`kill`](JobHandle::kill) the jobs and await their outcomes.
+#[derive(Clone, Debug)]
+pub struct Orchestrator {
+    inner: Arc<Inner>,
+}
+
+/// What all handles share.
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) config: Config,
+    pub(crate) layout: Layout,
+    pub(crate) budget: Arc<Budget>,
+    pub(crate) messages: mpsc::Sender<Message>,
+    /// Of the journal; `None` where it is in memory.
+    pub(crate) reader: Option<Arc<Mutex<Reader>>>,
+    pub(crate) shutdown: watch::Sender<bool>,
+    /// Why the driver ended, once it has.
+    pub(crate) stopped: watch::Receiver<Option<OrchestratorError>>,
+}
+
+impl Orchestrator {
+    /// Opens the journal, takes the state folder for this process, and starts. Needs a tokio runtime
+    /// with IO and time enabled, of either flavour.
+    ///
+    /// # Errors
+    /// See [`StartError`]; nothing is left running.
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        Ok(Self { inner: Arc::new(start::start(config).await?) })
+    }
+
+    /// Submits a job. When this returns the job and its tasks are in the journal, fsynced, and will
+    /// be worked off. The same id with the same limits and tasks gives the job that is there.
+    ///
+    /// Cancelled before it returns, it may or may not have submitted the job.
+    ///
+    /// # Errors
+    /// See [`SubmitError`]. Those that waiting can help are
+    /// [backpressure](SubmitError::is_backpressure): nothing is dropped to make room.
+    pub async fn submit(&self, job: Job) -> Result<JobHandle, SubmitError> {
+        let (job_id, spec, tasks) = job.check()?;
+        let inline_max = self.inner.config.inline_task_size_max;
+        let mut charge = Charge { descriptors: descriptors_of(&spec), ..Charge::default() };
+        for task in &tasks {
+            let size_bytes = task.as_bytes().len();
+            if self.inner.layout.is_durable() && size_bytes as u64 > JOURNAL_TASK_SIZE_BYTES_MAX {
+                return Err(SubmitError::TooLargeForJournal {
+                    task_id: task.task_id().to_owned(),
+                    size_bytes: size_bytes as u64,
+                    limit_bytes: JOURNAL_TASK_SIZE_BYTES_MAX,
+                });
+            }
+            charge.tasks += 1;
+            charge.bytes += size_bytes as u64;
+            charge.descriptors += u64::from(size_bytes > inline_max);
+        }
+        self.inner.budget.take(charge)?;
+        let payloads = tasks.into_iter().map(|task| Payload::new(task, inline_max));
+        let payloads = match payloads.collect::<Result<Vec<_>, _>>() {
+            Ok(payloads) => payloads,
+            Err(error) => {
+                self.inner.budget.give_back(charge);
+                return Err(error.into());
+            }
+        };
+
+        let (reply, answer) = oneshot::channel();
+        let submit =
+            Message::Submit { job_id: job_id.clone(), spec: Box::new(spec), tasks: payloads, charge, reply };
+        match self.inner.ask(submit, answer).await? {
+            Ok(feed) => Ok(JobHandle {
+                socket: self.inner.layout.socket(&job_id),
+                feed,
+                inner: Arc::clone(&self.inner),
+            }),
+            Err((code, text)) => Err(SubmitError::Rejected { code, text }),
+        }
+    }
+
+    /// Stops accepting, commits what was decided, removes the sockets and closes the journal. Trainers
+    /// are left alone. Handles that wait are told [`OrchestratorError::ShutDown`].
+    pub async fn shutdown(&self) {
+        self.inner.shutdown.send_replace(true);
+        self.inner.stopped().await;
+    }
+}
+
+/// One job. Cloning is cheap.
+#[derive(Clone, Debug)]
+pub struct JobHandle {
+    feed: Arc<Feed>,
+    inner: Arc<Inner>,
+    socket: PathBuf,
+}
+
+impl JobHandle {
+    /// As submitted.
+    pub fn id(&self) -> &JobId {
+        &self.feed.job_id
+    }
+
+    /// Where the job's trainers connect; it exists from shortly after the submission to the job's end.
+    pub fn socket_path(&self) -> &Path {
+        &self.socket
+    }
+
+    /// The job's events from now on.
+    pub fn events(&self) -> EventStream {
+        EventStream::from_now(Arc::clone(&self.feed), Arc::clone(&self.inner))
+    }
+
+    /// The job's events after `seq`, without a gap between those that were and those that come;
+    /// [`Seq::START`] for all of them. Progress is live only.
+    pub fn events_since(&self, seq: Seq) -> EventStream {
+        EventStream::since(Arc::clone(&self.feed), Arc::clone(&self.inner), seq)
+    }
+
+    /// Asks for the end of all tasks: waiting ones end at once, running ones within
+    /// `stop_grace + term_grace`. Returns when the stop is under way.
+    ///
+    /// # Errors
+    /// The orchestrator is gone.
+    pub async fn stop(&self, reason: StopReason) -> Result<(), OrchestratorError> {
+        self.ask_to_stop(None, reason, false).await
+    }
+
+    /// As [`stop`](Self::stop), with SIGKILL at once.
+    ///
+    /// # Errors
+    /// The orchestrator is gone.
+    pub async fn kill(&self) -> Result<(), OrchestratorError> {
+        self.ask_to_stop(None, StopReason::Interrupted, true).await
+    }
+
+    /// Asks for the end of one task. One that has ended stays as it is.
+    ///
+    /// # Errors
+    /// There is no such task, or the orchestrator is gone.
+    pub async fn stop_task(&self, task_id: &str, reason: StopReason) -> Result<(), OrchestratorError> {
+        let task = self.feed.with_fold(|fold| fold.task_no(task_id));
+        let Some(task) = task else {
+            return Err(OrchestratorError::NoSuchTask {
+                job_id: self.id().to_string(),
+                task_id: task_id.to_owned(),
+            });
+        };
+        self.ask_to_stop(Some(task), reason, false).await
+    }
+
+    /// Waits for the end of all tasks and trainers, and gives what became of them.
+    ///
+    /// # Errors
+    /// The orchestrator ended before the job did.
+    pub async fn outcome(&self) -> Result<JobOutcome, OrchestratorError> {
+        self.feed.ended().await?;
+        Ok(self.feed.outcome())
+    }
+
+    async fn ask_to_stop(
+        &self,
+        task: Option<TaskNo>,
+        reason: StopReason,
+        kill: bool,
+    ) -> Result<(), OrchestratorError> {
+        let (reply, answer) = oneshot::channel();
+        self.inner.ask(Message::Stop { job: self.feed.job, task, reason, kill, reply }, answer).await
+    }
+}
+
+impl Inner {
+    pub(crate) fn reader(&self) -> Option<Arc<Mutex<Reader>>> {
+        self.reader.clone()
+    }
+
+    async fn ask<T>(&self, message: Message, answer: oneshot::Receiver<T>) -> Result<T, OrchestratorError> {
+        if self.messages.send(message).await.is_ok()
+            && let Ok(answer) = answer.await
+        {
+            return Ok(answer);
+        }
+        Err(self.stopped().await)
+    }
+
+    /// Waits for the driver's end.
+    async fn stopped(&self) -> OrchestratorError {
+        let mut stopped = self.stopped.clone();
+        let error = stopped.wait_for(Option::is_some).await.ok().and_then(|error| error.clone());
+        // A driver that was dropped with its runtime says nothing.
+        error.unwrap_or(OrchestratorError::ShutDown)
+    }
+}
+
+/// The last handle is gone.
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.shutdown.send_replace(true);
+    }
+}
+
+/// SQLite takes values up to 10⁹ bytes; a row has a few more.
+const JOURNAL_TASK_SIZE_BYTES_MAX: u64 = 1_000_000_000 - 1_024;

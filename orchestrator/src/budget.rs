@@ -1,0 +1,109 @@
+//! What submissions may take of this process: tasks, memory, open files. Running out is a typed
+//! error for the one who submits, never something dropped.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use nix::sys::resource::{Resource, getrlimit};
+
+use crate::config::Config;
+use crate::error::{StartError, SubmitError};
+use crate::job::JobSpec;
+
+/// The limits, and how much of them is taken.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    limit: Charge,
+    descriptor_limit: u64,
+    taken: Mutex<Charge>,
+}
+
+/// An amount of each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Charge {
+    pub(crate) tasks: usize,
+    pub(crate) bytes: u64,
+    pub(crate) descriptors: u64,
+}
+
+impl Budget {
+    pub(crate) fn new(config: &Config) -> Result<Self, StartError> {
+        let (descriptor_limit, _) = getrlimit(Resource::RLIMIT_NOFILE)
+            .map_err(|error| StartError::System { what: "limit of open files", text: error.to_string() })?;
+        let open = std::fs::read_dir("/proc/self/fd").map_or(0, |entries| entries.count() as u64);
+        let own = open + DESCRIPTORS_RESERVED;
+        let needed = own + descriptors_of(&JobSpec::default());
+        if descriptor_limit < needed {
+            return Err(StartError::Descriptors { limit: descriptor_limit, needed });
+        }
+        let limit = Charge {
+            tasks: config.unfinished_tasks_max,
+            bytes: config.unfinished_bytes_max,
+            descriptors: descriptor_limit - own,
+        };
+        Ok(Self { limit, descriptor_limit, taken: Mutex::default() })
+    }
+
+    /// Takes all of it or nothing.
+    pub(crate) fn take(&self, charge: Charge) -> Result<(), SubmitError> {
+        let mut taken = self.lock();
+        if charge.tasks > self.limit.tasks - taken.tasks {
+            let (unfinished, submitted, limit) = (taken.tasks, charge.tasks, self.limit.tasks);
+            return Err(SubmitError::QueueFull { unfinished, submitted, limit });
+        }
+        if charge.bytes > self.limit.bytes - taken.bytes {
+            let (held, submitted, limit) = (taken.bytes, charge.bytes, self.limit.bytes);
+            return Err(SubmitError::BytesFull { held, submitted, limit });
+        }
+        let free = self.limit.descriptors - taken.descriptors;
+        if charge.descriptors > free {
+            let (needed, limit) = (charge.descriptors, self.descriptor_limit);
+            return Err(SubmitError::Descriptors { needed, free, limit });
+        }
+        taken.tasks += charge.tasks;
+        taken.bytes += charge.bytes;
+        taken.descriptors += charge.descriptors;
+        Ok(())
+    }
+
+    /// Gives back what was taken.
+    pub(crate) fn give_back(&self, charge: Charge) {
+        let mut taken = self.lock();
+        taken.tasks = taken.tasks.saturating_sub(charge.tasks);
+        taken.bytes = taken.bytes.saturating_sub(charge.bytes);
+        taken.descriptors = taken.descriptors.saturating_sub(charge.descriptors);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Charge> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a job may have open at a time, its large tasks aside: the listener and one connection that is
+/// being answered, and for each trainer its connection, its pidfd and its metrics.
+pub(crate) fn descriptors_of(spec: &JobSpec) -> u64 {
+    2 + 3 * u64::from(spec.trainers)
+}
+
+/// The journal, the runtime, a process being started, and what the embedding program opens meanwhile.
+const DESCRIPTORS_RESERVED: u64 = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_much_is_refused_by_name_and_takes_nothing() {
+        let config = Config { unfinished_tasks_max: 10, unfinished_bytes_max: 100, ..Config::default() };
+        let budget = Budget::new(&config).unwrap();
+        let charge = Charge { tasks: 6, bytes: 60, descriptors: 1 };
+        budget.take(charge).unwrap();
+        assert_eq!(budget.take(Charge { tasks: 5, ..Charge::default() }).unwrap_err().code(), "queue_full");
+        assert_eq!(budget.take(Charge { bytes: 41, ..Charge::default() }).unwrap_err().code(), "bytes_full");
+        let all_descriptors = Charge { descriptors: u64::MAX, ..Charge::default() };
+        let error = budget.take(all_descriptors).unwrap_err();
+        assert_eq!(error.code(), "descriptors_full");
+        assert!(error.is_backpressure());
+        budget.give_back(charge);
+        assert_eq!(*budget.lock(), Charge::default());
+    }
+}

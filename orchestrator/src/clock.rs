@@ -1,0 +1,27 @@
+//! The only clock of this crate: everything that decides is told the time.
+#![allow(clippy::disallowed_methods)]
+
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use crate::scheduler::Now;
+
+/// Both clocks, read once for everything that is decided together.
+pub(crate) fn now() -> Now {
+    Now { monotonic: Instant::now(), wall: SystemTime::now() }
+}
+
+/// For deadlines.
+pub(crate) fn monotonic() -> Instant {
+    Instant::now()
+}
+
+/// As it lies in the journal: microseconds since 1970.
+pub(crate) fn to_micros(at: SystemTime) -> i64 {
+    let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// The inverse of [`to_micros`].
+pub(crate) fn from_micros(micros: i64) -> SystemTime {
+    UNIX_EPOCH + std::time::Duration::from_micros(u64::try_from(micros).unwrap_or(0))
+}

@@ -1,0 +1,201 @@
+//! Records that are committed together, and what follows once they are.
+
+use std::sync::Arc;
+
+use trainwire_protocol::id::JobId;
+use trainwire_protocol::message::Report;
+
+use super::attribute::attribute;
+use super::{Driver, JobSlot};
+use crate::events::Feed;
+use crate::job::JobSpec;
+use crate::journal::{Batch, Entry};
+use crate::payload::Payload;
+use crate::record::{JobNo, Next, Record, Seq, TaskNo};
+use crate::scheduler::{ConnectionNo, Effect, Input, Ticket};
+use crate::text::Escaped;
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct Group {
+    batch: Batch,
+    /// In the order in which they were decided.
+    acts: Vec<Act>,
+}
+
+enum Act {
+    /// The next entry of the batch is an event now.
+    Publish,
+    Progress { task: TaskNo, attempt: u32, report: Report },
+    Perform(Effect),
+}
+
+impl Group {
+    /// The disk is far behind: no more is taken until it has caught up.
+    pub(super) fn is_full(&self) -> bool {
+        self.acts.len() >= ACTS_MAX
+    }
+}
+
+impl Driver {
+    pub(super) fn submit(&mut self, ticket: Ticket, job_id: JobId, spec: Box<JobSpec>, tasks: Vec<Payload>) {
+        let verified = tasks.iter().map(|payload| payload.task().clone()).collect();
+        let submitted_before = self.collecting.batch.entries.len();
+        self.decide(Input::Submit { ticket, spec, tasks: verified, job_id });
+        // The Scheduler numbers them in their order.
+        let numbers = self.collecting.batch.entries.iter().skip(submitted_before);
+        let numbers = numbers.filter_map(|entry| match &entry.record {
+            Record::TaskSubmitted { task, .. } => Some(*task),
+            _ => None,
+        });
+        for (task, payload) in numbers.collect::<Vec<_>>().into_iter().zip(tasks) {
+            if self.writer.is_some() {
+                self.collecting.batch.payloads.push((task, payload.task().as_bytes().clone()));
+            }
+            self.payloads.insert(task, payload);
+        }
+    }
+
+    pub(super) fn decide(&mut self, input: Input) {
+        let decision = self.scheduler.handle(self.now, input);
+        for record in decision.records {
+            self.seq = Seq(self.seq.0 + 1);
+            if let Record::JobSubmitted { job, spec } = &record {
+                self.open_job(*job, spec);
+            }
+            if let Record::TrainerBound { trainer, attached: true, .. } = record {
+                self.watch_attached(trainer);
+            }
+            let (job, task, attempt) = attribute(self.scheduler.state(), &record);
+            let entry = Entry { seq: self.seq, at: self.now.wall, job, task, attempt, record };
+            self.collecting.batch.entries.push(entry);
+            self.collecting.acts.push(Act::Publish);
+        }
+        self.collecting.acts.extend(decision.effects.into_iter().map(Act::Perform));
+    }
+
+    /// Rows count only for the delivery the connection's trainer has: late ones change nothing.
+    pub(super) fn report(&mut self, connection: ConnectionNo, report: Report) {
+        let state = self.scheduler.state();
+        let Some((task, holder)) = state
+            .open_delivery(report.delivery.0)
+            .and_then(|(number, task)| Some((number, task.state.holder()?)))
+        else {
+            return;
+        };
+        let Some(delivered) = state.delivery(report.delivery.0) else { return };
+        if self.scheduler.trainer_of(connection) == Some(holder.trainer) {
+            self.collecting.acts.push(Act::Progress { task, attempt: delivered.attempt, report });
+        }
+    }
+
+    pub(super) fn commit_or_perform(&mut self) {
+        if self.committing.is_some() || self.collecting.acts.is_empty() {
+            return;
+        }
+        let mut group = std::mem::take(&mut self.collecting);
+        match &self.writer {
+            Some(writer) if !group.batch.entries.is_empty() => {
+                writer.commit(std::mem::take(&mut group.batch));
+                self.committing = Some(group);
+            }
+            _ => self.perform_all(group),
+        }
+    }
+
+    /// The writer has made the batch as durable as it must be.
+    pub(super) fn committed(&mut self, batch: Batch) {
+        if let Some(mut group) = self.committing.take() {
+            group.batch = batch;
+            self.perform_all(group);
+        }
+    }
+
+    fn perform_all(&mut self, group: Group) {
+        let mut entries = group.batch.entries.into_iter();
+        for act in group.acts {
+            match act {
+                Act::Publish => {
+                    if let Some(entry) = entries.next() {
+                        self.publish(entry);
+                    }
+                }
+                Act::Progress { task, attempt, report } => self.publish_progress(task, attempt, report),
+                Act::Perform(effect) => self.perform(effect),
+            }
+        }
+    }
+
+    fn publish(&mut self, entry: Entry) {
+        let Some(job) = entry.job else { return };
+        let Some(slot) = self.jobs.get(&job) else { return };
+        slot.trace(&entry);
+        let feed = Arc::clone(&slot.feed);
+        match &entry.record {
+            Record::Ended { delivery, next, .. } => {
+                self.forget_delivery(*delivery);
+                if let (Some(task), false) = (entry.task, matches!(next, Next::Queued { .. })) {
+                    self.release_task(task);
+                }
+            }
+            Record::Closed { task, .. } => self.release_task(*task),
+            Record::JobEnded { .. } => {
+                feed.publish(entry);
+                self.release_job(job);
+                match &self.metrics {
+                    Some(metrics) => metrics.end_job(feed),
+                    None => feed.end(Ok(())),
+                }
+                return;
+            }
+            _ => {}
+        }
+        feed.publish(entry);
+    }
+
+    fn publish_progress(&mut self, task_no: TaskNo, attempt: u32, report: Report) {
+        let Some(task) = self.scheduler.state().task(task_no) else { return };
+        let Some(slot) = self.jobs.get(&task.job) else { return };
+        if let Some(metrics) = &self.metrics {
+            let path = self.layout.metrics(&slot.feed.job_id, task_no, &task.task_id);
+            metrics.write(task_no, path, attempt, report.clone());
+        }
+        slot.feed.publish_progress(self.now.wall, Some(Arc::clone(&task.task_id)), attempt, report);
+    }
+
+    fn open_job(&mut self, job: JobNo, spec: &JobSpec) {
+        // The Scheduler takes no other.
+        let Ok(job_id) = JobId::new(&spec.job_id) else { return };
+        let kept_max = self.writer.is_none().then_some(self.config.volatile_records_max);
+        let span = tracing::info_span!("job", id = %job_id);
+        let feed = Arc::new(Feed::new(job, job_id, kept_max));
+        self.jobs.insert(job, JobSlot { feed, spec: Arc::new(spec.clone()), listener: None, span });
+    }
+
+    fn release_task(&mut self, task: TaskNo) {
+        if let Some(payload) = self.payloads.remove(&task) {
+            self.budget.give_back(payload.charge());
+        }
+        if let Some(metrics) = &self.metrics {
+            metrics.close(task);
+        }
+    }
+}
+
+impl JobSlot {
+    /// Logs a record inside the spans of its job, task and delivery.
+    fn trace(&self, entry: &Entry) {
+        if !tracing::enabled!(tracing::Level::DEBUG) {
+            return;
+        }
+        let _job = self.span.enter();
+        let task_id = entry.task.and_then(|task| self.feed.with_fold(|fold| fold.task_id(task).cloned()));
+        let _task = task_id.map(|id| tracing::info_span!("task", id = %Escaped(&id)).entered());
+        let _delivery = entry.attempt.map(|attempt| tracing::info_span!("delivery", attempt).entered());
+        let record = serde_json::to_string(&entry.record).unwrap_or_default();
+        tracing::debug!(seq = entry.seq.0, "{}", Escaped(&record));
+    }
+}
+
+/// Some ten thousand tasks' worth.
+const ACTS_MAX: usize = 65_536;

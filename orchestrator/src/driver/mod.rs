@@ -1,0 +1,378 @@
+//! The shell around the Scheduler, in one sentence: collect inputs, handle each, commit the batch,
+//! perform its effects in order.
+//!
+//! ```text
+//!  connections ─┐
+//!  processes ───┼─► inbox ─► Scheduler::handle ─► Group { records, acts } ─► writer thread
+//!  handles ─────┘                                                              │ committed
+//!                       bound, spawned, …  ◄── effects, events ◄── acts ◄──────┘
+//! ```
+//!
+//! A group is what was decided while the group before it was being committed, so commits need no
+//! timer. All acts go through one queue, also those that rest on no record: none overtakes another.
+//! With a journal in memory a group is performed at once, without leaving the thread.
+
+mod attribute;
+mod effects;
+mod group;
+mod pause;
+mod trainers;
+
+use std::collections::{HashMap, VecDeque};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::sleep_until;
+use trainwire_protocol::id::{JobId, Token};
+use trainwire_unix::{PidFd, ProcessIdentity};
+
+use crate::budget::{Budget, Charge, descriptors_of};
+use crate::clock;
+use crate::config::Config;
+use crate::connection::{Arrival, Command, Peer};
+use crate::error::OrchestratorError;
+use crate::events::Feed;
+use crate::job::{JobSpec, StopReason};
+use crate::journal::{Committed, Writer};
+use crate::layout::Layout;
+use crate::listener::Listener;
+use crate::metrics::MetricsWriter;
+use crate::payload::Payload;
+use crate::process::TrainerProcess;
+use crate::record::{Exit, JobNo, Seq, TaskNo, TrainerNo};
+use crate::scheduler::{Answer, ConnectionNo, Input, Now, Scheduler, Ticket};
+
+use group::Group;
+use pause::CatchingUp;
+use trainers::TrainerSlot;
+
+/// What comes to the driver.
+pub(crate) enum Message {
+    Submit {
+        job_id: JobId,
+        spec: Box<JobSpec>,
+        tasks: Vec<Payload>,
+        charge: Charge,
+        reply: oneshot::Sender<SubmitAnswer>,
+    },
+    Stop {
+        job: JobNo,
+        task: Option<TaskNo>,
+        reason: StopReason,
+        kill: bool,
+        reply: oneshot::Sender<()>,
+    },
+    Connected {
+        connection: ConnectionNo,
+        peer: Peer,
+        commands: mpsc::UnboundedSender<Command>,
+    },
+    Arrived {
+        connection: ConnectionNo,
+        arrivals: Vec<Arrival>,
+    },
+    Spawned {
+        trainer: TrainerNo,
+        started: Result<(TrainerProcess, ProcessIdentity), String>,
+    },
+    Died {
+        trainer: TrainerNo,
+        exit: Exit,
+    },
+}
+
+/// The job, or why not.
+pub(crate) type SubmitAnswer = Result<Arc<Feed>, (&'static str, String)>;
+
+/// What an orchestrator is made of when it starts.
+pub(crate) struct Parts {
+    pub(crate) config: Config,
+    pub(crate) layout: Layout,
+    pub(crate) budget: Arc<Budget>,
+    pub(crate) scheduler: Scheduler,
+    /// Of the last record in the journal.
+    pub(crate) seq: Seq,
+    /// Jobs the journal knows, all ended.
+    pub(crate) feeds: HashMap<JobNo, Arc<Feed>>,
+    /// With the end of its commits; `None` keeps the journal in memory.
+    pub(crate) writer: Option<(Writer, mpsc::UnboundedReceiver<Committed>)>,
+    pub(crate) metrics: Option<MetricsWriter>,
+    pub(crate) inbox: mpsc::Receiver<Message>,
+    pub(crate) sender: mpsc::Sender<Message>,
+    pub(crate) shutdown: watch::Receiver<bool>,
+    /// Told why the driver ended.
+    pub(crate) stopped: watch::Sender<Option<OrchestratorError>>,
+}
+
+pub(crate) struct Driver {
+    config: Config,
+    layout: Layout,
+    budget: Arc<Budget>,
+    scheduler: Scheduler,
+    /// One reading of the clocks for everything that is handled together.
+    now: Now,
+    seq: Seq,
+    jobs: HashMap<JobNo, JobSlot>,
+    connections: HashMap<ConnectionNo, ConnectionSlot>,
+    trainers: HashMap<TrainerNo, TrainerSlot>,
+    payloads: HashMap<TaskNo, Payload>,
+    tickets: HashMap<Ticket, Reply>,
+    next_ticket: u64,
+    connection_numbers: Arc<AtomicU64>,
+    /// Decided, not handed to the writer.
+    collecting: Group,
+    /// With the writer: what to do once its records are committed.
+    committing: Option<Group>,
+    /// Caused by our own effects.
+    followups: VecDeque<Input>,
+    catching_up: Option<CatchingUp>,
+    writer: Option<Writer>,
+    metrics: Option<MetricsWriter>,
+    sender: mpsc::Sender<Message>,
+}
+
+struct JobSlot {
+    feed: Arc<Feed>,
+    spec: Arc<JobSpec>,
+    /// Between `Bind` and `Unbind`.
+    listener: Option<Listener>,
+    span: tracing::Span,
+}
+
+struct ConnectionSlot {
+    commands: mpsc::UnboundedSender<Command>,
+    /// Until it is known whether the trainer was started by hand.
+    pidfd: Option<PidFd>,
+}
+
+enum Reply {
+    Submit { reply: oneshot::Sender<SubmitAnswer>, charge: Charge },
+    Done(oneshot::Sender<()>),
+}
+
+/// Runs until it is told to shut down or a commit fails.
+pub(crate) async fn run(parts: Parts) {
+    let Parts { inbox, shutdown, stopped, writer, .. } = parts;
+    let (writer, commits) = match writer {
+        Some((writer, commits)) => (Some(writer), commits),
+        None => (None, mpsc::unbounded_channel().1),
+    };
+    let mut driver = Driver {
+        config: parts.config,
+        layout: parts.layout,
+        budget: parts.budget,
+        scheduler: parts.scheduler,
+        now: clock::now(),
+        seq: parts.seq,
+        jobs: parts.feeds.into_iter().map(|(job, feed)| (job, JobSlot::ended(feed))).collect(),
+        connections: HashMap::new(),
+        trainers: HashMap::new(),
+        payloads: HashMap::new(),
+        tickets: HashMap::new(),
+        next_ticket: 0,
+        connection_numbers: Arc::default(),
+        collecting: Group::default(),
+        committing: None,
+        followups: VecDeque::new(),
+        catching_up: None,
+        writer,
+        metrics: parts.metrics,
+        sender: parts.sender,
+    };
+    let error = driver.drive(inbox, commits, shutdown).await;
+    driver.close(&error);
+    stopped.send_replace(Some(error));
+}
+
+impl Driver {
+    async fn drive(
+        &mut self,
+        mut inbox: mpsc::Receiver<Message>,
+        mut commits: mpsc::UnboundedReceiver<Committed>,
+        mut shutdown: watch::Receiver<bool>,
+    ) -> OrchestratorError {
+        let mut messages = Vec::with_capacity(MESSAGES_PER_TURN_MAX);
+        // Moved only forwards: a deadline that went away is noticed when the timer fires.
+        let mut alarm = None;
+        let mut timer = pin!(sleep_until(self.now.monotonic.into()));
+        loop {
+            let deadline = self.scheduler.poll_timeout();
+            if let Some(at) = deadline.filter(|at| alarm.is_none_or(|alarm| *at < alarm)) {
+                alarm = deadline;
+                timer.as_mut().reset(at.into());
+            }
+            tokio::select! {
+                biased;
+                // The sender's end means that the last handle is gone.
+                () = async { drop(shutdown.wait_for(|asked| *asked).await) } => {
+                    if self.committing.is_none() {
+                        return OrchestratorError::ShutDown;
+                    }
+                    // What was decided is committed and answered first.
+                    match commits.recv().await {
+                        Some(Ok(batch)) => self.committed(batch),
+                        Some(Err(error)) => return error,
+                        None => return OrchestratorError::ShutDown,
+                    }
+                }
+                Some(committed) = commits.recv() => match committed {
+                    Ok(batch) => self.committed(batch),
+                    Err(error) => return error,
+                },
+                _ = inbox.recv_many(&mut messages, MESSAGES_PER_TURN_MAX), if !self.collecting.is_full() => {
+                    self.now = clock::now();
+                    for message in messages.drain(..) {
+                        self.receive(message);
+                    }
+                }
+                () = CatchingUp::done(&mut self.catching_up) => {
+                    self.catching_up = None;
+                    self.time_out();
+                }
+                () = &mut timer, if alarm.is_some() && self.catching_up.is_none() => {
+                    let due = alarm.take();
+                    self.alarm(due);
+                }
+            }
+            self.settle();
+        }
+    }
+
+    /// Handles what our own effects caused, and commits or performs, until there is nothing to do.
+    fn settle(&mut self) {
+        loop {
+            while let Some(input) = self.followups.pop_front() {
+                self.decide(input);
+            }
+            let wanted = self.scheduler.tokens_wanted();
+            if wanted > 0 {
+                self.bring_tokens(wanted);
+            }
+            self.commit_or_perform();
+            if self.followups.is_empty() {
+                return;
+            }
+        }
+    }
+
+    fn bring_tokens(&mut self, count: usize) {
+        let mut tokens = vec![Token([0; _]); count];
+        for token in &mut tokens {
+            if let Err(error) = getrandom::fill(&mut token.0) {
+                tracing::error!(%error, "no randomness for tokens; no trainer can be started");
+                return;
+            }
+        }
+        self.decide(Input::Tokens(tokens));
+    }
+
+    fn receive(&mut self, message: Message) {
+        match message {
+            Message::Submit { job_id, spec, tasks, charge, reply } => {
+                let ticket = self.ticket(Reply::Submit { reply, charge });
+                self.submit(ticket, job_id, spec, tasks);
+            }
+            Message::Stop { job, task, reason, kill, reply } => {
+                let ticket = self.ticket(Reply::Done(reply));
+                self.decide(Input::Stop { ticket, job, task, reason, kill });
+            }
+            Message::Connected { connection, peer, commands } => {
+                self.connections.insert(connection, ConnectionSlot { commands, pidfd: peer.pidfd });
+            }
+            Message::Arrived { connection, arrivals } => self.arrived(connection, arrivals),
+            Message::Spawned { trainer, started } => self.spawned(trainer, started),
+            Message::Died { trainer, exit } => self.died(trainer, exit),
+        }
+    }
+
+    fn arrived(&mut self, connection: ConnectionNo, arrivals: Vec<Arrival>) {
+        let mut progress_of = None;
+        for arrival in arrivals {
+            match arrival {
+                Arrival::Input(input) => {
+                    if let Input::Disconnected { .. } = input {
+                        self.connections.remove(&connection);
+                    }
+                    self.decide(input);
+                }
+                Arrival::Report(report) => {
+                    let delivery = report.delivery.0;
+                    if progress_of != Some(delivery) {
+                        progress_of = Some(delivery);
+                        self.decide(Input::Progress { connection, delivery });
+                    }
+                    self.report(connection, report);
+                }
+            }
+        }
+    }
+
+    fn ticket(&mut self, reply: Reply) -> Ticket {
+        self.next_ticket += 1;
+        let ticket = Ticket(self.next_ticket);
+        self.tickets.insert(ticket, reply);
+        ticket
+    }
+
+    fn answer(&mut self, ticket: Ticket, answer: Answer) {
+        match (self.tickets.remove(&ticket), answer) {
+            (Some(Reply::Submit { reply, charge }), Answer::Submitted { job, existing }) => {
+                if existing {
+                    self.budget.give_back(charge);
+                }
+                if let Some(slot) = self.jobs.get(&job) {
+                    // The caller may have stopped waiting.
+                    let _ = reply.send(Ok(Arc::clone(&slot.feed)));
+                }
+            }
+            (Some(Reply::Submit { reply, charge }), Answer::Rejected { code, text }) => {
+                self.budget.give_back(charge);
+                let _ = reply.send(Err((code, text)));
+            }
+            (Some(Reply::Done(reply)), _) => {
+                let _ = reply.send(());
+            }
+            (Some(Reply::Submit { .. }) | None, _) => {}
+        }
+    }
+
+    /// Tells everyone who waits. Trainers are not touched: they go on without us for a while.
+    fn close(&mut self, error: &OrchestratorError) {
+        self.connections.clear();
+        let all_ended = self.scheduler_is_idle();
+        for slot in self.jobs.values_mut() {
+            slot.listener = None;
+            slot.feed.end(Err(error.clone()));
+        }
+        self.tickets.clear();
+        // Both wait for what they were given.
+        self.metrics = None;
+        self.writer = None;
+        if all_ended && !self.layout.is_durable() {
+            let _ = std::fs::remove_dir_all(self.layout.root());
+        }
+    }
+
+    fn scheduler_is_idle(&self) -> bool {
+        self.jobs.keys().all(|job| self.scheduler.state().job(*job).is_none_or(|job| job.ended))
+    }
+
+    /// What the job's listener, connections and trainers may have open.
+    fn release_job(&self, job: JobNo) {
+        if let Some(slot) = self.jobs.get(&job) {
+            let descriptors = descriptors_of(&slot.spec);
+            self.budget.give_back(Charge { descriptors, ..Charge::default() });
+        }
+    }
+}
+
+impl JobSlot {
+    fn ended(feed: Arc<Feed>) -> Self {
+        Self { feed, spec: Arc::default(), listener: None, span: tracing::Span::none() }
+    }
+}
+
+/// Handled together: bounds how long the effects of the first wait for the last.
+const MESSAGES_PER_TURN_MAX: usize = 256;

@@ -1,0 +1,163 @@
+//! The trainers' processes, as the driver holds them.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use trainwire_protocol::id::Token;
+use trainwire_unix::ProcessIdentity;
+
+use super::{Driver, Message};
+use crate::process::{self, Order, ScriptTask, TrainerProcess};
+use crate::record::{DeliveryNo, Exit, JobNo, TaskNo, TrainerNo};
+use crate::scheduler::{Input, Signal};
+
+/// A trainer's process.
+pub(super) enum TrainerSlot {
+    /// Being started; the strongest signal that was meant for it meanwhile.
+    Starting { signal: Option<Signal> },
+    /// Started, and not forgotten yet.
+    Started {
+        process: TrainerProcess,
+        /// Where in its log each delivery it has begins, oldest first.
+        marks: VecDeque<(DeliveryNo, u64)>,
+    },
+}
+
+impl Driver {
+    pub(super) fn job_of(&self, trainer: TrainerNo) -> Option<JobNo> {
+        self.scheduler.state().trainer(trainer).map(|trainer| trainer.job)
+    }
+
+    pub(super) fn spawn(
+        &mut self,
+        trainer: TrainerNo,
+        job: JobNo,
+        token: Token,
+        script_task: Option<(TaskNo, u32)>,
+    ) {
+        let Some(slot) = self.jobs.get(&job) else { return };
+        let job_id = slot.feed.job_id.clone();
+        let script = script_task.and_then(|(task, attempt)| {
+            let task_id = &self.scheduler.state().task(task)?.task_id;
+            let work = self.layout.work(&job_id, task, task_id);
+            Some(ScriptTask { task: self.payloads.get(&task)?.task().clone(), attempt, work })
+        });
+        let order = Order {
+            spec: Arc::clone(&slot.spec),
+            token,
+            socket: self.layout.socket(&job_id),
+            log: self.layout.log(&job_id, trainer),
+            script,
+            job_id,
+        };
+        self.trainers.insert(trainer, TrainerSlot::Starting { signal: None });
+        let sender = self.sender.clone();
+        tokio::spawn(async move {
+            let started = tokio::task::spawn_blocking(move || process::spawn(&order)).await;
+            let started = started.unwrap_or_else(|_| Err("starting it panicked".to_owned()));
+            // Nobody listens once the driver has ended; the trainer finds that out by itself.
+            let _ = sender.send(Message::Spawned { trainer, started }).await;
+        });
+    }
+
+    pub(super) fn spawned(
+        &mut self,
+        trainer: TrainerNo,
+        started: Result<(TrainerProcess, ProcessIdentity), String>,
+    ) {
+        let signal = match self.trainers.remove(&trainer) {
+            Some(TrainerSlot::Starting { signal }) => signal,
+            _ => None,
+        };
+        let (process, identity) = match started {
+            Ok(started) => started,
+            Err(error) => {
+                let exit = Exit::NotStarted { error };
+                return self.decide(Input::Exited { trainer, exit, log_tail: String::new() });
+            }
+        };
+        if let Some(signal) = signal {
+            process.signal(signal);
+        }
+        let log = process.log().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default();
+        self.watch(trainer, process);
+        self.decide(Input::Spawned {
+            trainer,
+            pid: i32::try_from(identity.pid).unwrap_or(0),
+            start_ticks: identity.start_time_ticks,
+            boot_id: identity.boot_id.to_string(),
+            log,
+        });
+    }
+
+    /// A trainer that was started by hand has joined: from now on its death is news.
+    pub(super) fn watch_attached(&mut self, trainer: TrainerNo) {
+        let connection = self.scheduler.connection_of(trainer);
+        let slot = connection.and_then(|connection| self.connections.get_mut(&connection));
+        // Without one (it died at once) its silence has to tell.
+        if let Some(pidfd) = slot.and_then(|slot| slot.pidfd.take()) {
+            self.watch(trainer, TrainerProcess::attached(Arc::new(pidfd)));
+        }
+    }
+
+    fn watch(&mut self, trainer: TrainerNo, process: TrainerProcess) {
+        let (watched, sender) = (process.clone(), self.sender.clone());
+        tokio::spawn(async move {
+            let exit = watched.ended().await;
+            let _ = sender.send(Message::Died { trainer, exit }).await;
+        });
+        self.trainers.insert(trainer, TrainerSlot::Started { process, marks: VecDeque::new() });
+    }
+
+    pub(super) fn died(&mut self, trainer: TrainerNo, exit: Exit) {
+        let log_tail = match self.trainers.get(&trainer) {
+            Some(TrainerSlot::Started { process, marks }) => {
+                let from = marks.front().map_or(0, |(_, from)| *from);
+                process.log().map(|path| process::tail(path, from)).unwrap_or_default()
+            }
+            _ => String::new(),
+        };
+        self.decide(Input::Exited { trainer, exit, log_tail });
+    }
+
+    pub(super) fn signal(&mut self, trainer: TrainerNo, signal: Signal) {
+        match self.trainers.get_mut(&trainer) {
+            Some(TrainerSlot::Started { process, .. }) => process.signal(signal),
+            Some(TrainerSlot::Starting { signal: meant }) => {
+                if *meant != Some(Signal::Kill) {
+                    *meant = Some(signal);
+                }
+            }
+            None => {}
+        }
+    }
+
+    pub(super) fn forget(&mut self, trainer: TrainerNo) {
+        if let Some(TrainerSlot::Started { process, .. }) = self.trainers.remove(&trainer) {
+            process.forget();
+        }
+    }
+
+    /// What the trainer writes from now on is of this delivery. While it has an earlier one, that
+    /// one's mark serves both, so that a round of short tasks costs one look at the file.
+    pub(super) fn mark_log(&mut self, trainer: TrainerNo, delivery: DeliveryNo) {
+        if let Some(TrainerSlot::Started { process, marks }) = self.trainers.get_mut(&trainer)
+            && let Some(log) = process.log()
+        {
+            let from = match marks.back() {
+                Some((_, from)) => *from,
+                None => log.metadata().map_or(0, |found| found.len()),
+            };
+            marks.push_back((delivery, from));
+        }
+    }
+
+    pub(super) fn forget_delivery(&mut self, delivery: DeliveryNo) {
+        let Some(delivered) = self.scheduler.state().delivery(delivery) else { return };
+        if let Some(TrainerSlot::Started { marks, .. }) = self.trainers.get_mut(&delivered.trainer)
+            && let Some(place) = marks.iter().position(|(marked, _)| *marked == delivery)
+        {
+            marks.remove(place);
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! Events: committed records and reported progress, to whoever listens, without a gap between what
+//! was and what comes.
+//!
+//! ```text
+//!   seq   1 … 41 │ 42 43 …                       a stream since 0 reads 1 … 41 from the journal,
+//!   ─────────────┼──────────►                    then 42, 43, … live: publishing and subscribing
+//!   in the journal │ live to those listening     happen under one lock, so no record is between
+//! ```
+//!
+//! Those who listen share one ring a job. Who falls out of it reads the records from the journal, and
+//! loses only progress, of which it is told how much.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use tokio::sync::{broadcast, watch};
+use trainwire_protocol::id::JobId;
+use trainwire_protocol::message::Report;
+
+use crate::error::OrchestratorError;
+use crate::journal::Entry;
+use crate::outcome::{Fold, JobOutcome};
+use crate::record::{JobNo, Record, Seq};
+
+/// Something that happened in a job.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Event {
+    /// Of the record; of progress that of the record before it. A stream can go on from here.
+    pub seq: Seq,
+    /// When it was decided.
+    pub at: SystemTime,
+    /// Whose.
+    pub job: JobId,
+    /// The task's id, where it is about one.
+    pub task: Option<Arc<str>>,
+    /// 1, 2, …, where it is about a delivery.
+    pub attempt: Option<u32>,
+    /// What.
+    pub what: What,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum What {
+    /// A fact, committed.
+    Record(Record),
+    /// Rows of metrics. Not in the journal: only those who listen get them.
+    Progress(Arc<Report>),
+    /// This stream fell behind.
+    Lagged {
+        /// Reports it does not get.
+        progress_dropped: u64,
+        /// Records are missing too. Only with a journal in memory, which forgets the oldest.
+        records_lost: bool,
+    },
+}
+
+/// A job as its handles, its streams and the driver share it.
+#[derive(Debug)]
+pub(crate) struct Feed {
+    pub(crate) job: JobNo,
+    pub(crate) job_id: JobId,
+    live: Mutex<Live>,
+    /// Set once, when nothing more will come.
+    end: watch::Sender<Option<End>>,
+    records_kept_max: Option<usize>,
+}
+
+/// Why nothing more will come.
+pub(crate) type End = Result<(), OrchestratorError>;
+
+#[derive(Debug, Default)]
+struct Live {
+    /// The last record that was published.
+    published: Seq,
+    /// Reports that were published, to tell those who fall behind how many they missed.
+    progress_total: u64,
+    /// `None` until somebody listens: 10,000 jobs nobody listens to need no rings.
+    ring: Option<broadcast::Sender<Arc<Event>>>,
+    /// With a journal in memory: the newest records.
+    kept: VecDeque<Entry>,
+    /// The last record that was dropped from `kept`.
+    forgotten: Seq,
+    fold: Fold,
+}
+
+/// A place in the stream of a job's events.
+#[derive(Debug)]
+pub(crate) struct Subscription {
+    pub(crate) ring: broadcast::Receiver<Arc<Event>>,
+    /// What `ring` begins after.
+    pub(crate) published: Seq,
+    pub(crate) progress_total: u64,
+}
+
+impl Feed {
+    /// `records_kept_max` is set where there is no journal to read from.
+    pub(crate) fn new(job: JobNo, job_id: JobId, records_kept_max: Option<usize>) -> Self {
+        Self { job, job_id, live: Mutex::default(), end: watch::Sender::new(None), records_kept_max }
+    }
+
+    /// Publishes a committed record.
+    pub(crate) fn publish(&self, entry: Entry) {
+        let mut live = self.lock();
+        live.published = entry.seq;
+        live.fold.apply(&entry);
+        if live.listened_to() {
+            let event = Arc::new(self.event(&live, entry.clone()));
+            live.send(event);
+        }
+        if let Some(max) = self.records_kept_max {
+            if live.kept.len() >= max
+                && let Some(oldest) = live.kept.pop_front()
+            {
+                live.forgotten = oldest.seq;
+            }
+            live.kept.push_back(entry);
+        }
+    }
+
+    /// Publishes rows of metrics.
+    pub(crate) fn publish_progress(&self, at: SystemTime, task: Option<Arc<str>>, attempt: u32, report: Report) {
+        let mut live = self.lock();
+        live.progress_total += 1;
+        if !live.listened_to() {
+            return;
+        }
+        let what = What::Progress(Arc::new(report));
+        let event =
+            Event { seq: live.published, at, job: self.job_id.clone(), task, attempt: Some(attempt), what };
+        live.send(Arc::new(event));
+    }
+
+    /// Nothing more will come. The first call counts.
+    pub(crate) fn end(&self, end: End) {
+        self.end.send_if_modified(|before| {
+            let first = before.is_none();
+            if first {
+                *before = Some(end);
+            }
+            first
+        });
+        // Those who listen get what is in the ring, then its end.
+        self.lock().ring = None;
+    }
+
+    /// Waits for [`Feed::end`].
+    pub(crate) async fn ended(&self) -> End {
+        let mut end = self.end.subscribe();
+        match end.wait_for(Option::is_some).await {
+            Ok(end) => end.clone().unwrap_or(Err(OrchestratorError::ShutDown)),
+            // The sender lives as long as `self`.
+            Err(_) => Err(OrchestratorError::ShutDown),
+        }
+    }
+
+    pub(crate) fn outcome(&self) -> JobOutcome {
+        self.lock().fold.outcome()
+    }
+
+    pub(crate) fn with_fold<T>(&self, look: impl FnOnce(&Fold) -> T) -> T {
+        look(&self.lock().fold)
+    }
+
+    pub(crate) fn subscribe(&self) -> Subscription {
+        let mut live = self.lock();
+        let (published, progress_total) = (live.published, live.progress_total);
+        let ring = if self.end.borrow().is_some() {
+            broadcast::channel(1).1
+        } else {
+            live.ring.get_or_insert_with(|| broadcast::Sender::new(RING_EVENTS)).subscribe()
+        };
+        Subscription { ring, published, progress_total }
+    }
+
+    /// With a journal in memory: the records after `since`, and whether older ones are missing.
+    pub(crate) fn kept_since(&self, since: Seq, limit: usize) -> (Vec<Event>, bool) {
+        let live = self.lock();
+        let first = live.kept.partition_point(|entry| entry.seq <= since);
+        let events = live.kept.range(first..).take(limit).map(|entry| self.event(&live, entry.clone()));
+        (events.collect(), since < live.forgotten)
+    }
+
+    /// Records read from the journal, as events.
+    pub(crate) fn events_of(&self, entries: Vec<Entry>) -> Vec<Event> {
+        let live = self.lock();
+        entries.into_iter().map(|entry| self.event(&live, entry)).collect()
+    }
+
+    fn event(&self, live: &Live, entry: Entry) -> Event {
+        let task = entry.task.and_then(|task| live.fold.task_id(task)).cloned();
+        let Entry { seq, at, attempt, record, .. } = entry;
+        Event { seq, at, job: self.job_id.clone(), task, attempt, what: What::Record(record) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Live> {
+        // Each change leaves it whole, so a panic elsewhere does not make it wrong.
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Live {
+    fn listened_to(&self) -> bool {
+        self.ring.as_ref().is_some_and(|ring| ring.receiver_count() > 0)
+    }
+
+    fn send(&self, event: Arc<Event>) {
+        if let Some(ring) = &self.ring {
+            // An error says that nobody listens any more.
+            let _ = ring.send(event);
+        }
+    }
+}
+
+/// Events one listener can be behind before it has to read the journal.
+const RING_EVENTS: usize = 1_024;

@@ -1,0 +1,141 @@
+//! Where records lie: SQLite in WAL mode, written by one thread, or nowhere but in memory.
+//!
+//! ```text
+//!  driver ── Batch ──► writer thread ── one transaction, one fsync at most ──► journal.sqlite
+//!     ◄── the same batch, committed ──┘                                          ▲
+//!                                            event streams that start late ──────┘ read it
+//! ```
+//!
+//! Group commit needs no timer: a batch is whatever the driver decided during the last commit.
+
+mod query;
+mod write;
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use rusqlite::Connection;
+
+use crate::error::StartError;
+use crate::record::{JobNo, Record, Seq, TaskNo};
+
+pub(crate) use query::Reader;
+pub(crate) use write::{Committed, Writer};
+
+/// A record in its place.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Entry {
+    pub(crate) seq: Seq,
+    pub(crate) at: SystemTime,
+    pub(crate) job: Option<JobNo>,
+    pub(crate) task: Option<TaskNo>,
+    pub(crate) attempt: Option<u32>,
+    pub(crate) record: Record,
+}
+
+/// What is committed together.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    pub(crate) entries: Vec<Entry>,
+    /// The bytes of the tasks submitted in `entries`.
+    pub(crate) payloads: Vec<(TaskNo, Bytes)>,
+}
+
+impl Batch {
+    /// Whether it must be on the disk, and not only in the log, before anyone hears of it.
+    pub(crate) fn must_sync(&self) -> bool {
+        self.entries.iter().any(|entry| must_sync(&entry.record))
+    }
+}
+
+/// A journal that is open and ours, before its writer starts.
+pub(crate) struct Journal {
+    connection: Connection,
+    path: PathBuf,
+    /// Held for as long as the journal is open; the kernel releases it with the process.
+    lock: File,
+}
+
+impl Journal {
+    /// Takes the state folder for this process, and creates the journal or brings it to this
+    /// version's format.
+    pub(crate) fn open(state_dir: &Path) -> Result<Self, StartError> {
+        let unusable = |source| StartError::StateDir { path: state_dir.to_owned(), source };
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(state_dir).map_err(unusable)?;
+        let lock = lock(state_dir)?;
+        let path = state_dir.join(FILE_NAME);
+        let connection = write::open(&path)?;
+        Ok(Self { connection, path, lock })
+    }
+
+    /// Everything committed so far, in order.
+    pub(crate) fn records(&self) -> Result<Vec<Entry>, StartError> {
+        query::all(&self.connection)
+            .map_err(|error| StartError::Journal { path: self.path.clone(), text: error.to_string() })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// What is answered or acknowledged must survive a power cut; what only says how far something is
+/// need not.
+fn must_sync(record: &Record) -> bool {
+    match record {
+        Record::JobSubmitted { .. }
+        | Record::TaskSubmitted { .. }
+        | Record::TrainerBound { .. }
+        | Record::Checkpointed { .. }
+        | Record::Ended { .. }
+        | Record::Closed { .. }
+        | Record::JobEnded { .. } => true,
+        Record::TrainerSpawning { .. }
+        | Record::TrainerSpawned { .. }
+        | Record::TrainerNoticed { .. }
+        | Record::TrainerEnded { .. }
+        | Record::Delivered { .. }
+        | Record::Started { .. }
+        | Record::Stopping { .. }
+        | Record::Stuck { .. }
+        | Record::Superseded { .. } => false,
+    }
+}
+
+fn lock(state_dir: &Path) -> Result<File, StartError> {
+    let unusable = |source| StartError::StateDir { path: state_dir.to_owned(), source };
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(state_dir.join("lock"))
+        .map_err(unusable)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut holder = String::new();
+            let read = file.read_to_string(&mut holder);
+            let holder = holder.trim();
+            let holder = if read.is_err() || holder.is_empty() { "unknown" } else { holder };
+            return Err(StartError::Locked { path: state_dir.to_owned(), holder: holder.to_owned() });
+        }
+        Err(TryLockError::Error(source)) => return Err(unusable(source)),
+    }
+    // For the error above; the lock itself is the kernel's.
+    file.set_len(0)
+        .and_then(|()| file.rewind())
+        .and_then(|()| writeln!(file, "{}", std::process::id()))
+        .map_err(unusable)?;
+    Ok(file)
+}
+
+const FILE_NAME: &str = "journal.sqlite";
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,162 @@
+//! Starting a trainer: its own process group, output to a file, and words for everything that
+//! keeps a command from starting.
+
+use std::ffi::OsString;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+
+use trainwire_protocol::id::{JobId, Token};
+use trainwire_protocol::task::VerifiedTask;
+use trainwire_unix::{PidFd, ProcessIdentity};
+
+use super::{Reach, TrainerProcess, oom, params};
+use crate::job::JobSpec;
+
+/// What to start.
+#[derive(Debug)]
+pub(crate) struct Order {
+    pub(crate) job_id: JobId,
+    pub(crate) spec: Arc<JobSpec>,
+    pub(crate) token: Token,
+    pub(crate) socket: PathBuf,
+    pub(crate) log: PathBuf,
+    /// Script jobs: what the process is started for.
+    pub(crate) script: Option<ScriptTask>,
+}
+
+/// The task of a process that need not know trainwire.
+#[derive(Debug)]
+pub(crate) struct ScriptTask {
+    pub(crate) task: VerifiedTask,
+    pub(crate) attempt: u32,
+    pub(crate) work: PathBuf,
+}
+
+/// Starts it. Blocks until the program has replaced the fork, or could not.
+///
+/// # Errors
+/// In words for the person who wrote the command.
+pub(crate) fn spawn(order: &Order) -> Result<(TrainerProcess, ProcessIdentity), String> {
+    let Some((program, arguments)) = order.spec.command.split_first() else {
+        return Err("the job has no command".to_owned());
+    };
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::null()).process_group(0);
+    // Of a trainer this orchestrator may itself be started by.
+    for name in ["TRAINWIRE_SOCKET", "TRAINWIRE_TOKEN", "TRAINWIRE_JOB_ID"].iter().chain(SCRIPT_VARIABLES) {
+        command.env_remove(name);
+    }
+    command.envs(&order.spec.environment);
+    command.env("TRAINWIRE_SOCKET", &order.socket);
+    command.env("TRAINWIRE_TOKEN", order.token.to_hex());
+    command.env("TRAINWIRE_JOB_ID", order.job_id.as_str());
+    for name in ["PYTHONUNBUFFERED", "PYTHONFAULTHANDLER"] {
+        if !order.spec.environment.contains_key(name) {
+            command.env(name, "1");
+        }
+    }
+    if let Some(script) = &order.script {
+        add_script_variables(&mut command, script)?;
+    }
+    if let Some(folder) = &order.spec.working_dir {
+        // The kernel's error for a missing folder reads like that for a missing program.
+        match folder.metadata() {
+            Ok(found) if found.is_dir() => command.current_dir(folder),
+            Ok(_) => return Err(format!("the working_dir {folder:?} is not a folder")),
+            Err(error) => return Err(format!("the working_dir {folder:?} cannot be used: {error}")),
+        };
+    }
+    let log = open_log(&order.log).map_err(|error| format!("the log {:?} cannot be opened: {error}", order.log))?;
+    let second = log.try_clone().map_err(|error| format!("the log {:?} cannot be opened: {error}", order.log))?;
+    command.stdout(log).stderr(second);
+
+    let child = command.spawn().map_err(|error| explain(program, &order.spec, &error))?;
+    own(child, &order.log).map_err(|error| format!("{program} was started but cannot be watched: {error}"))
+}
+
+/// A child that was not reaped yet has its pid for itself, so it is it that is opened. Dropping the
+/// `Child` neither waits nor kills.
+fn own(mut child: Child, log: &Path) -> io::Result<(TrainerProcess, ProcessIdentity)> {
+    let watched = PidFd::open(child.id()).and_then(|pidfd| Ok((pidfd, ProcessIdentity::of(child.id())?)));
+    let (pidfd, identity) = match watched {
+        Ok(watched) => watched,
+        Err(error) => {
+            let _ = child.kill();
+            let _ = child.wait();
+            return Err(error);
+        }
+    };
+    oom::begin_counting();
+    let reach = Reach::OwnGroup { log: log.to_owned(), killed: Arc::default() };
+    Ok((TrainerProcess { pidfd: Arc::new(pidfd), reach }, identity))
+}
+
+fn add_script_variables(command: &mut Command, script: &ScriptTask) -> Result<(), String> {
+    let task = &script.task;
+    let json = params::to_json(task.hyperparams())
+        .map_err(|error| format!("the hyperparameters of {:?} cannot be given as JSON: {error}", task.task_id()))?;
+    command
+        .env("TRAINWIRE_PARAMS", json)
+        .env("TRAINWIRE_TASK_ID", task.task_id())
+        .env("TRAINWIRE_MODEL_NAME", task.model_name())
+        .env("TRAINWIRE_MAX_EPOCHS", task.max_epochs().to_string())
+        .env("TRAINWIRE_ATTEMPT", script.attempt.to_string())
+        .env("TRAINWIRE_WORKDIR", &script.work);
+    Ok(())
+}
+
+/// A file and not a pipe: a reader that died would break the trainer's `print`.
+fn open_log(path: &Path) -> io::Result<File> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    OpenOptions::new().create(true).append(true).mode(0o600).open(path)
+}
+
+/// The operating system says "No such file or directory" for a missing program, and for an existing
+/// one whose interpreter is missing.
+fn explain(program: &str, spec: &JobSpec, error: &io::Error) -> String {
+    if error.raw_os_error() == Some(E2BIG) {
+        return format!("{program} was not started: arguments and environment are too long ({error}); pass large parameters through the socket instead");
+    }
+    if program.contains('/') {
+        let folder = spec.working_dir.as_deref().unwrap_or(Path::new(""));
+        return match folder.join(program).metadata() {
+            Err(missing) => format!("{program} was not started: {missing}"),
+            Ok(found) if found.is_dir() => format!("{program} is a folder, not a program"),
+            Ok(found) if found.permissions().mode() & 0o111 == 0 => {
+                format!("{program} is not executable; chmod +x it, or start it through its interpreter")
+            }
+            Ok(_) if error.kind() == io::ErrorKind::NotFound => {
+                format!("the interpreter in the first line of {program} does not exist")
+            }
+            Ok(_) => format!("{program} was not started: {error}"),
+        };
+    }
+    let path = spec.environment.get("PATH").map(OsString::from).or_else(|| std::env::var_os("PATH"));
+    let path = path.unwrap_or_default();
+    match error.kind() {
+        io::ErrorKind::NotFound => format!("{program} was not found in PATH ({})", path.to_string_lossy()),
+        io::ErrorKind::PermissionDenied => {
+            format!("{program} was found in PATH ({}) only where it is not executable", path.to_string_lossy())
+        }
+        _ => format!("{program} was not started: {error}"),
+    }
+}
+
+const SCRIPT_VARIABLES: &[&str] = &[
+    "TRAINWIRE_PARAMS",
+    "TRAINWIRE_TASK_ID",
+    "TRAINWIRE_MODEL_NAME",
+    "TRAINWIRE_MAX_EPOCHS",
+    "TRAINWIRE_ATTEMPT",
+    "TRAINWIRE_WORKDIR",
+];
+
+/// Linux, every architecture.
+const E2BIG: i32 = 7;

@@ -1,0 +1,163 @@
+//! Putting an orchestrator together.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, watch};
+use trainwire_protocol::id::JobId;
+use trainwire_protocol::limits::INLINE_TASK_SIZE_BYTES_MAX;
+
+use crate::api::Inner;
+use crate::budget::Budget;
+use crate::config::Config;
+use crate::driver::{self, Parts};
+use crate::error::StartError;
+use crate::events::Feed;
+use crate::journal::{Entry, Journal, Reader, Writer};
+use crate::layout::Layout;
+use crate::metrics::MetricsWriter;
+use crate::record::{JobNo, Record, Seq};
+use crate::scheduler::Scheduler;
+
+/// See [`Orchestrator::start`](crate::Orchestrator::start).
+pub(crate) async fn start(config: Config) -> Result<Inner, StartError> {
+    if Handle::try_current().is_err() {
+        return Err(StartError::NoRuntime);
+    }
+    check(&config)?;
+    let budget = Arc::new(Budget::new(&config)?);
+    let mut scheduler = Scheduler::new(random()?);
+    let (inbox_sender, inbox) = mpsc::channel(INBOX_MESSAGES_MAX);
+    let (shutdown, shutdown_asked) = watch::channel(false);
+    let (stopped_sender, stopped) = watch::channel(None);
+
+    let mut past = Past::default();
+    let (mut writer, mut reader, mut metrics) = (None, None, None);
+    let layout = match &config.state_dir {
+        None => Layout::new(&config, temporary_folder()?),
+        Some(state_dir) => {
+            let state_dir = absolute(state_dir)?;
+            let opened = open(state_dir.clone()).await?;
+            past = Past::replay(&opened, &mut scheduler)?;
+            let path = opened.journal.path().to_owned();
+            let opened_reader = Reader::open(&path)
+                .map_err(|error| StartError::Journal { path, text: error.to_string() })?;
+            reader = Some(Arc::new(Mutex::new(opened_reader)));
+            let (committed, commits) = mpsc::unbounded_channel();
+            writer = Some((Writer::start(opened.journal, committed)?, commits));
+            metrics = Some(MetricsWriter::start()?);
+            Layout::new(&config, state_dir)
+        }
+    };
+
+    let parts = Parts {
+        config: config.clone(),
+        layout: layout.clone(),
+        budget: Arc::clone(&budget),
+        scheduler,
+        seq: past.seq,
+        feeds: past.feeds,
+        writer,
+        metrics,
+        inbox,
+        sender: inbox_sender.clone(),
+        shutdown: shutdown_asked,
+        stopped: stopped_sender,
+    };
+    tokio::spawn(driver::run(parts));
+    Ok(Inner { config, layout, budget, messages: inbox_sender, reader, shutdown, stopped })
+}
+
+fn check(config: &Config) -> Result<(), StartError> {
+    let wrong = |field, problem: String| Err(StartError::Config { field, problem });
+    if config.inline_task_size_max > INLINE_TASK_SIZE_BYTES_MAX {
+        let (is, max) = (config.inline_task_size_max, INLINE_TASK_SIZE_BYTES_MAX);
+        return wrong("inline_task_size_max", format!("is {is}, at most {max} bytes are possible"));
+    }
+    if config.socket_prefix.contains(['/', '\0']) {
+        return wrong("socket_prefix", "holds '/' or a NUL; set the folder with socket_dir".to_owned());
+    }
+    if !config.socket_dir.is_dir() {
+        return wrong("socket_dir", format!("{:?} is not a folder", config.socket_dir));
+    }
+    if config.handshake_timeout.is_zero() {
+        return wrong("handshake_timeout", "is 0; a time is needed".to_owned());
+    }
+    Ok(())
+}
+
+fn random() -> Result<u64, StartError> {
+    getrandom::u64().map_err(|error| StartError::System { what: "randomness", text: error.to_string() })
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, StartError> {
+    std::path::absolute(path).map_err(|source| StartError::StateDir { path: path.to_owned(), source })
+}
+
+/// Stands for the state folder where there is none.
+fn temporary_folder() -> Result<PathBuf, StartError> {
+    let path = std::env::temp_dir().join(format!("trainwire-{:016x}", random()?));
+    let path = absolute(&path)?;
+    std::os::unix::fs::DirBuilderExt::mode(&mut std::fs::DirBuilder::new(), 0o700)
+        .create(&path)
+        .map_err(|source| StartError::StateDir { path: path.clone(), source })?;
+    Ok(path)
+}
+
+struct Opened {
+    journal: Journal,
+    entries: Vec<Entry>,
+}
+
+/// Opening waits for the disk, so it is done elsewhere.
+async fn open(state_dir: PathBuf) -> Result<Opened, StartError> {
+    let opened = tokio::task::spawn_blocking(move || {
+        let journal = Journal::open(&state_dir)?;
+        let entries = journal.records()?;
+        Ok(Opened { journal, entries })
+    });
+    opened.await.map_err(|error| StartError::System { what: "thread", text: error.to_string() })?
+}
+
+/// What the journal says already.
+#[derive(Default)]
+struct Past {
+    seq: Seq,
+    feeds: HashMap<JobNo, Arc<Feed>>,
+}
+
+impl Past {
+    /// Brings the Scheduler to where the journal ends.
+    fn replay(opened: &Opened, scheduler: &mut Scheduler) -> Result<Self, StartError> {
+        let mut past = Self::default();
+        for entry in &opened.entries {
+            scheduler.replay(&entry.record);
+            past.seq = entry.seq;
+            if let Record::JobSubmitted { job, spec } = &entry.record
+                && let Ok(job_id) = JobId::new(&spec.job_id)
+            {
+                past.feeds.insert(*job, Arc::new(Feed::new(*job, job_id, None)));
+            }
+            if let Some(feed) = entry.job.and_then(|job| past.feeds.get(&job)) {
+                feed.publish(entry.clone());
+                if let Record::JobEnded { .. } = entry.record {
+                    feed.end(Ok(()));
+                }
+            }
+        }
+        let state = scheduler.state();
+        let unfinished = past.feeds.iter().filter(|(job, _)| state.job(**job).is_some_and(|job| !job.ended));
+        let mut unfinished: Vec<&str> = unfinished.map(|(_, feed)| feed.job_id.as_str()).collect();
+        if !unfinished.is_empty() {
+            unfinished.sort_unstable();
+            let path = opened.journal.path().to_owned();
+            return Err(StartError::UnfinishedJobs { path, jobs: unfinished.join(", ") });
+        }
+        Ok(past)
+    }
+}
+
+/// What waits for the driver; whoever sends more waits too, so nothing grows without bound.
+const INBOX_MESSAGES_MAX: usize = 1_024;
