@@ -115,7 +115,7 @@ Examples:
   trainwire run sweep.toml
   trainwire run --grid lr=0.1,0.01 --grid depth=2,4 --trainers 2 -- python train.py
   trainwire run --json --param lr=0.1 -- ./train.sh | jq 'select(.event == \"ended\")'
-  trainwire run --attach --param lr=0.1        # then start the trainer where you like, e.g. in a debugger
+  trainwire run --attach --param lr=0.1     # then start the trainer yourself, e.g. in a debugger
 
 A spec:
   command = [\"python\", \"train.py\"]
@@ -139,8 +139,8 @@ stop_grace and term_grace; the second kills them. SIGTERM and SIGHUP do the same
 
 Environment of a trainer:
   TRAINWIRE_SOCKET, TRAINWIRE_TOKEN, TRAINWIRE_JOB_ID
-  where no spec says otherwise also: TRAINWIRE_PARAMS, TRAINWIRE_TASK_ID, TRAINWIRE_MODEL_NAME,
-  TRAINWIRE_MAX_EPOCHS, TRAINWIRE_ATTEMPT, TRAINWIRE_WORKDIR
+  Without a spec, or with script = true in it, also TRAINWIRE_PARAMS, TRAINWIRE_TASK_ID,
+  TRAINWIRE_MODEL_NAME, TRAINWIRE_MAX_EPOCHS, TRAINWIRE_ATTEMPT, TRAINWIRE_WORKDIR
 
 Environment of trainwire:
   NO_COLOR       no colours, unless --color says otherwise

@@ -48,7 +48,12 @@ impl Reader<'_> {
         value: &Node<'_>,
         why: impl std::fmt::Display,
     ) -> Option<T> {
-        self.push(SpecError::new(value.span(), format!("`{key}` cannot be this"), why.to_string()));
+        let said = self.source.get(value.span()).filter(|said| said.len() <= QUOTED_SIZE_BYTES_MAX);
+        let message = match said.filter(|said| !said.contains('\n')) {
+            Some(said) => format!("`{key}` cannot be {said}"),
+            None => format!("`{key}` cannot be this"),
+        };
+        self.push(SpecError::new(value.span(), message, why.to_string()));
         None
     }
 
@@ -203,3 +208,6 @@ fn wrap(names: &[&str]) -> String {
 }
 
 const LIST_WIDTH: usize = 60;
+
+/// What is repeated in a message; longer values are only pointed at.
+const QUOTED_SIZE_BYTES_MAX: usize = 40;

@@ -1,1 +1,77 @@
-use super::*;
+use super::parse::{DEFAULTS_KEYS, SPEC_KEYS, TASK_KEYS, parse};
+use crate::plan::Hyperparams;
+
+fn messages(source: &str) -> Vec<String> {
+    parse(source).unwrap_err().into_iter().map(|error| error.message).collect()
+}
+
+#[test]
+fn the_spec_that_is_shown_to_people() {
+    let document = include_str!("../../spec.md");
+    let (_, after) = document.split_once("```toml\n").unwrap();
+    let (source, _) = after.split_once("```").unwrap();
+    let errors: Vec<_> = parse(source).unwrap_err().into_iter().map(|error| error.label).collect();
+    assert_eq!(
+        errors,
+        ["cannot be read: No such file or directory (os error 2)"],
+        "there is no such file here"
+    );
+    let spec = parse(&source.replace("hyperparams_file = \"baseline.msgpack\"", "")).unwrap();
+    let ids: Vec<_> = spec.tasks.iter().map(|task| task.task_id.as_str()).collect();
+    assert_eq!(
+        ids,
+        ["lr=0.1,depth=2", "lr=0.1,depth=4", "lr=1e-2,depth=2", "lr=1e-2,depth=4", "baseline", "from-file"]
+    );
+    let params = "momentum = 0.9\nlr = 0.5".parse().unwrap();
+    assert_eq!(spec.tasks[4].hyperparams, Hyperparams::Params(params));
+    assert_eq!(spec.tasks[4].max_epochs, Some(20));
+    for key in SPEC_KEYS.iter().chain(DEFAULTS_KEYS).chain(TASK_KEYS) {
+        assert!(source.contains(key), "{key} is not shown");
+    }
+}
+
+#[test]
+fn one_task_unless_more_are_asked_for() {
+    let spec = parse("command = ['python', '-m', 'lab.train']").unwrap();
+    assert_eq!(spec.tasks.len(), 1);
+    assert_eq!((spec.tasks[0].task_id.as_str(), spec.tasks[0].model_name.as_str()), ("train", "train"));
+}
+
+#[test]
+fn jobs_for_trainers_started_by_hand_need_no_command() {
+    assert!(parse("attach = true").unwrap().command.is_empty());
+    assert_eq!(messages(""), ["no `command`"]);
+    assert_eq!(messages("attach = false"), ["no `command`"]);
+}
+
+#[test]
+fn task_ids_are_unique() {
+    let source = "command = ['x']\n[grid]\na = [1, 2]\n[[task]]\ntask_id = 'a=2'";
+    assert_eq!(messages(source), ["the task a=2 is there twice"]);
+}
+
+#[test]
+fn everything_can_be_of_the_wrong_type() {
+    for key in SPEC_KEYS {
+        let key = key.trim_matches(['[', ']']);
+        for value in ["1.5", "2026-01-01", "[[1]]", "{ x = [] }"] {
+            let _ = parse(&format!("{key} = {value}"));
+            let _ = parse(&format!("{key} = [{value}]"));
+        }
+        if !["environment", "defaults", "grid"].contains(&key) {
+            let errors = messages(&format!("{key} = {{ x = 1 }}"));
+            assert!(errors.iter().any(|error| error.contains(key)), "{key}: {errors:?}");
+        }
+    }
+}
+
+#[test]
+fn nothing_a_program_cannot_be_given() {
+    let source = "command = [\"a\\u0000b\"]\n[environment]\n\"A=B\" = '1'\nC = \"\\u0000\"";
+    assert_eq!(
+        messages(source),
+        ["`command` cannot be \"a\\u0000b\"", "no variable can have this name", "`C` cannot be \"\\u0000\""]
+    );
+    assert_eq!(messages("command = []"), ["`command` cannot be []"]);
+    assert_eq!(messages("command = ['']"), ["`command` cannot be ['']"]);
+}

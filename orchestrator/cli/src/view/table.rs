@@ -104,8 +104,8 @@ fn shrink(widths: &mut [usize], columns: usize, causes: bool) {
     let total: usize = widths.iter().map(|width| width + 2).sum();
     let mut excess = total.saturating_sub(columns + 2);
     let cause = if causes { Some(widths.len() - 2) } else { None };
-    for (at, width_min) in cause.map(|at| (at, 16)).into_iter().chain([(0, 16)]) {
-        let taken = excess.min(widths[at].saturating_sub(width_min));
+    for at in cause.into_iter().chain([0]) {
+        let taken = excess.min(widths[at].saturating_sub(COLUMNS_MIN));
         widths[at] -= taken;
         excess -= taken;
     }
@@ -199,6 +199,9 @@ fn relative(path: &Path) -> String {
     let shown = here.and_then(|here| path.strip_prefix(here).ok()).unwrap_or(path);
     words::escape(&shown.to_string_lossy())
 }
+
+/// Below this a cause or an id says nothing; a narrower window wraps the line.
+const COLUMNS_MIN: usize = 16;
 
 /// Columns of a table that is read at a glance; the journal and `--json` have all.
 const METRICS_SHOWN: usize = 6;

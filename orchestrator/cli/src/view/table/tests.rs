@@ -1,1 +1,79 @@
+use std::time::Duration;
+
+use trainwire::record::{Metrics, Scalar};
+
 use super::*;
+
+fn at(seconds: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+}
+
+fn board() -> Board {
+    let mut board = Board::new("digits", 3, "/state/logs".into(), at(0));
+    let result =
+        vec![("acc".to_owned(), Scalar::Number(0.9711)), ("best".to_owned(), Scalar::Text("b.pt".into()))];
+    let ends = [
+        (
+            "lr=10",
+            End::Failed,
+            Metrics::new(),
+            "ValueError: loss is nan",
+            "warning\nValueError: loss is nan\n",
+        ),
+        ("lr=0.1", End::Succeeded, result, "", ""),
+        (
+            "lr=11",
+            End::Failed,
+            Metrics::new(),
+            "ValueError: loss is nan",
+            "warning\nValueError: loss is nan\n",
+        ),
+        ("lr=0.01", End::Stopped, vec![("acc".to_owned(), Scalar::Number(0.5))], "stopped (interrupted)", ""),
+    ];
+    for (task_id, end, metrics, cause, log_tail) in ends {
+        board.tasks.push(Task {
+            task_id: task_id.into(),
+            max_epochs: 10,
+            attempts: 1,
+            started_at: Some(at(1)),
+            log: Some("/state/logs/trainer-1.log".into()),
+            state: State::Ended(Ended {
+                end,
+                at: at(3),
+                metrics,
+                cause: cause.into(),
+                log_tail: log_tail.into(),
+            }),
+        });
+    }
+    board
+}
+
+#[test]
+fn failures_come_last_and_are_explained_once() {
+    let text = table(&board(), at(5), None, Paint::PLAIN);
+    let golden = "\
+TASK     STATE      ATTEMPTS   TIME     ACC  BEST  CAUSE                    LOG
+lr=0.1   succeeded         1  2.0 s  0.9711  b.pt                           trainer-1.log
+lr=0.01  stopped           1  2.0 s  0.5000     –  stopped (interrupted)    trainer-1.log
+lr=10    failed            1  2.0 s       –     –  ValueError: loss is nan  trainer-1.log
+lr=11    failed            1  2.0 s       –     –  ValueError: loss is nan  trainer-1.log
+
+✗ lr=10: ValueError: loss is nan
+  │ warning
+  │ ValueError: loss is nan
+  /state/logs/trainer-1.log
+
+1 more task failed like these.
+
+1 of 4 tasks succeeded, 2 failed, 1 stopped in 5.0 s; logs in /state/logs
+";
+    assert_eq!(text, golden);
+}
+
+#[test]
+fn a_narrow_window_takes_from_the_cause() {
+    for line in table(&board(), at(5), Some(84), Paint::PLAIN).lines().take(5) {
+        assert!(fit::width(line) <= 84, "{line}");
+    }
+}
