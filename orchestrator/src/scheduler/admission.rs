@@ -8,6 +8,7 @@ use trainwire_protocol::message::{Bye, Hello, InHandState, Refused, Role, Welcom
 use super::Scheduler;
 use super::deadlines::Due;
 use super::input::{ConnectionNo, Effect};
+use super::ladder::bye;
 use super::live::{LiveTrainer, Service};
 use super::retry::NOT_IN_HAND;
 use super::state::TrainerState;
@@ -50,6 +51,12 @@ impl Scheduler {
             self.record(Record::TrainerBound { trainer, job, instance, pid, attached });
             if let Some(live) = self.jobs.get_mut(&job) {
                 live.version_mismatch = None;
+            }
+            // Hello overtook the news that the process runs: the task it was started for is still queued.
+            if let Some(Service::Starting { script_task: Some(task), .. }) =
+                self.trainers.get(&trainer).map(|live| live.service)
+            {
+                self.queue_again(now, task);
             }
             self.set_service(trainer, Service::Serving);
         }
@@ -94,7 +101,7 @@ impl Scheduler {
         };
         let Some(live) = self.trainers.get(&trainer) else { return Err(over()) };
         match self.state.trainer(trainer).map(|trainer| &trainer.state) {
-            Some(TrainerState::Spawning { .. }) if live.signalled() && job.unfinished > 0 => Err((
+            Some(TrainerState::Spawning { .. }) if live.signalled() && live.is_starting() => Err((
                 "start_timeout",
                 "the trainer took longer than start_timeout and is being ended".to_owned(),
             )),
@@ -191,7 +198,7 @@ impl Scheduler {
         let Some(spec) = self.spec(job) else { return };
         let welcome = Welcome {
             protocol: PROTOCOL_VERSION,
-            heartbeat: HEARTBEAT.min(spec.recv_timeout / 4),
+            heartbeat: (spec.recv_timeout / 4).clamp(HEARTBEAT_MIN, HEARTBEAT_MAX),
             recv_timeout: spec.recv_timeout,
             orphan_timeout: spec.orphan_timeout,
             spool: None,
@@ -212,8 +219,7 @@ impl Scheduler {
             }
         }
         if self.trainers.get(&trainer).is_some_and(|live| live.service == Service::Draining) {
-            let bye = Bye { code: "job_done".to_owned(), text: String::new() };
-            self.effect(Effect::Bye { connection, bye });
+            self.effect(Effect::Bye { connection, bye: bye("job_done") });
             self.watch_drain(now, trainer);
         }
     }
@@ -296,4 +302,7 @@ impl Scheduler {
 }
 
 /// How often a trainer says that it lives, unless `recv_timeout` wants it oftener.
-const HEARTBEAT: Duration = Duration::from_secs(1);
+const HEARTBEAT_MAX: Duration = Duration::from_secs(1);
+
+/// What a Welcome can say.
+const HEARTBEAT_MIN: Duration = Duration::from_millis(1);

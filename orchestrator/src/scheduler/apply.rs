@@ -58,9 +58,14 @@ impl Durable {
                 self.add_trainer(*trainer, *job, TrainerState::Spawning { token, pid: None })?;
             }
             Record::TrainerSpawned { trainer, pid: started, .. } => {
-                if let TrainerState::Spawning { pid, .. } = &mut at_mut(&mut self.trainers, trainer.0)?.state
-                {
+                let trainer = at_mut(&mut self.trainers, trainer.0)?;
+                if let TrainerState::Spawning { pid, .. } = &mut trainer.state {
                     *pid = Some(*started);
+                }
+                let job = at_mut(&mut self.jobs, trainer.job.0)?;
+                if job.spec.script {
+                    // It need not say Hello: that it runs is all there is.
+                    job.start_failures = 0;
                 }
             }
             Record::TrainerBound { trainer, job, instance, pid, attached } => {

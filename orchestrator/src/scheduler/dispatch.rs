@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use trainwire_protocol::id::{Delivery, Token};
-use trainwire_protocol::message::{Bye, Deliver, Place};
+use trainwire_protocol::message::{Deliver, Place};
 
 use super::deadlines::Due;
 use super::input::{Effect, Signal};
+use super::ladder::bye;
 use super::live::{LiveTrainer, Service};
 use super::{Scheduler, TaskState};
 use crate::record::{DeliveryNo, JobNo, Record, Rung, TaskNo, TrainerNo};
@@ -39,8 +40,8 @@ impl Scheduler {
             let Some(job) = self.jobs.get_mut(&live.job) else { return };
             let Some(spec) = self.state.job(live.job).map(|job| &job.spec) else { return };
             // Towards the end of a job everybody gets a fair share of what is left.
-            let share = job.ready.len() / spec.trainers.max(1) as usize + 1;
             let held = live.delivered_at.len();
+            let share = (job.ready.len() + held) / spec.trainers.max(1) as usize + 1;
             if !live.takes_work() || held >= live.window.min(share) {
                 return;
             }
@@ -213,10 +214,7 @@ impl Scheduler {
                 return self.climb(now, trainer, Rung::Terminated);
             }
             (Service::Serving, Some(connection)) => {
-                self.effect(Effect::Bye {
-                    connection,
-                    bye: Bye { code: code.to_owned(), text: String::new() },
-                });
+                self.effect(Effect::Bye { connection, bye: bye(code) });
             }
             (Service::Serving, None) => {}
         }

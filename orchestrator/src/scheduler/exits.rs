@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::Scheduler;
 use super::deadlines::Due;
 use super::input::Effect;
-use super::live::Service;
+use super::live::{LiveTrainer, Service};
 use super::retry::{FELL_WITH_ANOTHER, TRAINER_GONE, backoff};
 use super::state::TaskState;
 use crate::record::{DeliveryNo, Ending, Exit, JobNo, Record, Rung, TrainerFailure, TrainerNo};
@@ -42,7 +42,7 @@ impl Scheduler {
         self.shut(trainer);
         self.set_ladder(now, trainer, None);
         let Some(live) = self.trainers.get(&trainer) else { return };
-        let service = live.service;
+        let (service, start_failed) = (live.service, live.is_starting());
         if let Some(at) = live.lost_at {
             self.deadlines.disarm(at, Due::Lost(trainer));
         }
@@ -50,15 +50,12 @@ impl Scheduler {
             self.connections.remove(&connection);
             self.effect(Effect::Close { connection });
         }
-        let start_failed = matches!(service, Service::Starting { .. });
         let attached = self.state.trainer(trainer).is_some_and(super::Trainer::is_attached);
         let cause = start_failed.then(|| self.start_failure(job, &exit));
         self.record(Record::TrainerEnded { trainer, exit, start_failed });
         self.effect(Effect::Forget { trainer });
-        if let Service::Starting { script_task: Some(task), .. } = service
-            && self.state.task(task).is_some_and(|task| task.state == TaskState::Queued)
-        {
-            self.queue(now, task, std::time::Duration::ZERO);
+        if let Service::Starting { script_task: Some(task), .. } = service {
+            self.queue_again(now, task);
         }
         self.set_service(trainer, Service::Draining);
         self.trainers.remove(&trainer);
@@ -111,8 +108,7 @@ impl Scheduler {
 
     /// No Hello within `start_timeout`.
     pub(super) fn start_due(&mut self, now: Instant, trainer: TrainerNo) {
-        let starting = |service| matches!(service, Service::Starting { .. });
-        if self.trainers.get(&trainer).is_some_and(|live| starting(live.service)) {
+        if self.trainers.get(&trainer).is_some_and(LiveTrainer::is_starting) {
             self.climb(now, trainer, Rung::Killed);
         }
     }

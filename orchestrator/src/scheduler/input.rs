@@ -39,7 +39,7 @@ pub enum Input {
         spec: Box<JobSpec>,
         /// At least one.
         tasks: Vec<VerifiedTask>,
-        /// Tokens for the trainers it will start; more are brought with [`Input::Tokens`].
+        /// That of the spec, checked.
         job_id: JobId,
     },
     /// Random tokens, so that the Scheduler need not make any.

@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 use trainwire_protocol::id::Delivery;
-use trainwire_protocol::message::Stop;
+use trainwire_protocol::message::{Bye, Stop};
 
 use super::deadlines::Due;
 use super::input::{Answer, Effect, Signal, Ticket};
@@ -74,8 +74,12 @@ impl Scheduler {
         let Some(trainer) = task.state.holder().map(|holder| holder.trainer) else { return };
         match task.state {
             TaskState::Delivered(_) | TaskState::Running(_) => {
-                self.record(Record::Stopping { delivery, reason, rung: Rung::Asked });
-                self.ask(now, trainer, delivery);
+                let rung = if kill { Rung::Killed } else { self.first_rung(trainer) };
+                self.record(Record::Stopping { delivery, reason, rung });
+                match rung {
+                    Rung::Asked => self.ask(now, trainer, delivery),
+                    rung => self.climb(now, trainer, rung),
+                }
             }
             // Somebody's wish outranks a verdict of ours.
             TaskState::Stopping { reason: ours, rung, .. } if stopped(ours).is_none() && ours != reason => {
@@ -88,21 +92,22 @@ impl Scheduler {
         }
     }
 
-    /// Sends the Stop and gives it time; without a connection there is nobody to ask.
+    /// Where a stop begins: without a connection there is nobody to ask, and a process that was
+    /// signalled is past it.
+    fn first_rung(&self, trainer: TrainerNo) -> Rung {
+        let Some(live) = self.trainers.get(&trainer) else { return Rung::Asked };
+        match live.ladder.map(|ladder| ladder.step) {
+            Some(Step::Killed | Step::Stuck) => Rung::Killed,
+            Some(Step::Terminated) => Rung::Terminated,
+            Some(Step::Asked) | None if live.connection.is_none() => Rung::Terminated,
+            Some(Step::Asked) | None => Rung::Asked,
+        }
+    }
+
+    /// Sends the Stop and gives it time.
     fn ask(&mut self, now: Instant, trainer: TrainerNo, delivery: DeliveryNo) {
         let Some(grace) = self.spec_of(trainer).map(|spec| spec.stop_grace) else { return };
         let Some(live) = self.trainers.get_mut(&trainer) else { return };
-        if live.signalled() {
-            let rung = if live.ladder.is_some_and(|ladder| ladder.step == Step::Terminated) {
-                Rung::Terminated
-            } else {
-                Rung::Killed
-            };
-            return self.climb(now, trainer, rung);
-        }
-        if live.connection.is_none() {
-            return self.climb(now, trainer, Rung::Terminated);
-        }
         if let Some(until) = self.deadlines.arm(now, grace, Due::Asked(delivery)) {
             live.asked.push((delivery, until));
         }
@@ -172,7 +177,11 @@ impl Scheduler {
         let terminated = live.ladder.is_some_and(|ladder| ladder.step == Step::Terminated);
         let still = |state: &TaskState| matches!(state, TaskState::Stopping { .. });
         if terminated && !self.in_hand(trainer).any(|(_, task)| still(&task.state)) {
+            let connection = live.connection;
             self.set_ladder(now, trainer, None);
+            if let Some(connection) = connection {
+                self.effect(Effect::Bye { connection, bye: bye("stopped") });
+            }
             self.watch_drain(now, trainer);
         }
     }
@@ -265,6 +274,10 @@ impl Scheduler {
             due: after.and_then(|after| self.deadlines.arm(now, after, Due::Ladder(trainer))),
         });
     }
+}
+
+pub(super) fn bye(code: &str) -> Bye {
+    Bye { code: code.to_owned(), text: String::new() }
 }
 
 /// As it stands in a Stop.

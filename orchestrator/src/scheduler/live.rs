@@ -125,6 +125,11 @@ impl LiveTrainer {
         self.service == Service::Serving && self.connection.is_some() && !self.quiet && self.exit.is_none()
     }
 
+    /// Whether it has yet to say Hello.
+    pub(super) fn is_starting(&self) -> bool {
+        matches!(self.service, Service::Starting { .. })
+    }
+
     /// Whether its process was signalled.
     pub(super) fn signalled(&self) -> bool {
         self.ladder.is_some_and(|ladder| ladder.step >= Step::Terminated)

@@ -106,7 +106,7 @@ impl Scheduler {
             Input::Progress { connection, delivery } => self.progress(connection, delivery),
             Input::Checkpoint { connection, checkpoint } => self.checkpoint(now, connection, checkpoint),
             Input::Result { connection, result } => self.result(now, connection, result),
-            Input::Heartbeat { connection, heartbeat } => self.heartbeat(connection, heartbeat),
+            Input::Heartbeat { connection, heartbeat } => self.heartbeat(now, connection, heartbeat),
             Input::Bye { connection, bye } => self.trainer_leaves(now, connection, &bye),
             Input::Quiet { connection } => self.quiet(now, connection),
             Input::Heard { connection } => self.heard(now, connection),

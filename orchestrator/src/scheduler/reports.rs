@@ -34,19 +34,12 @@ impl Scheduler {
         live.awaiting.retain(|due| *due != Due::Stall(delivery));
     }
 
-    pub(super) fn heartbeat(&mut self, connection: ConnectionNo, heartbeat: Heartbeat) {
+    pub(super) fn heartbeat(&mut self, now: Instant, connection: ConnectionNo, heartbeat: Heartbeat) {
         let Some(trainer) = self.trainer_of(connection) else { return };
         let Some(delivery) = heartbeat.running.map(|delivery| delivery.0) else { return };
         let Some(limit) = self.spec_of(trainer).and_then(|spec| spec.stall_timeout) else { return };
         if heartbeat.progress_age >= limit && self.may_stall(trainer, delivery) {
-            let Some(live) = self.trainers.get_mut(&trainer) else { return };
-            let drains = !live.awaiting.is_empty();
-            if !live.awaiting.contains(&Due::Stall(delivery)) {
-                live.awaiting.push(Due::Stall(delivery));
-            }
-            if !drains {
-                self.effect(Effect::Drain { connection });
-            }
+            self.after_drain(now, trainer, Due::Stall(delivery));
         }
     }
 

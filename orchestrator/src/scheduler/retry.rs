@@ -66,6 +66,13 @@ impl Scheduler {
         }
     }
 
+    /// Puts a task back in line for which a process was to be started, unless it has ended.
+    pub(super) fn queue_again(&mut self, now: Instant, task: TaskNo) {
+        if self.state.task(task).is_some_and(|task| task.state == TaskState::Queued) {
+            self.queue(now, task, Duration::ZERO);
+        }
+    }
+
     pub(super) fn task_due(&mut self, now: Instant, task: TaskNo) {
         let Some(job_no) = self.state.task(task).map(|task| task.job) else { return };
         let Some(job) = self.jobs.get_mut(&job_no) else { return };
