@@ -25,7 +25,7 @@ use std::time::{Duration, Instant, SystemTime};
 use pyo3::prelude::*;
 use trainwire_protocol::error::ProtocolError;
 use trainwire_protocol::frame::FrameWriter;
-use trainwire_protocol::id::{Delivery, Instance};
+use trainwire_protocol::id::Delivery;
 use trainwire_protocol::message::{Bye, CheckpointRef, Metric, Outcome};
 use trainwire_protocol::session::{Row, TrainerSession};
 use trainwire_protocol::task::VerifiedTask;
@@ -39,7 +39,6 @@ use crate::stop::Run;
 
 pub(crate) struct Connection {
     pub(crate) environment: Environment,
-    pub(crate) instance: Instance,
     pub(crate) poller: Poller,
     pub(crate) reader: Mutex<Reader>,
     state: Mutex<State>,
@@ -63,8 +62,8 @@ pub(crate) struct State {
     pub(crate) end: End,
     /// Folder for results nobody acknowledges, from the Welcome.
     pub(crate) spool: Option<PathBuf>,
-    /// There is a file of ours in it.
-    pub(crate) spooled: Option<PathBuf>,
+    /// Our files in it.
+    pub(crate) spooled: Vec<PathBuf>,
     /// The orchestrator owes an answer and is silent.
     pub(crate) quiet: bool,
     /// Python threads that wait and therefore read.
@@ -100,12 +99,7 @@ pub(crate) struct Started {
 
 impl Connection {
     /// Not connected yet.
-    pub(crate) fn new(
-        environment: Environment,
-        instance: Instance,
-        session: TrainerSession,
-        poller: Poller,
-    ) -> Self {
+    pub(crate) fn new(environment: Environment, session: TrainerSession, poller: Poller) -> Self {
         let state = State {
             session,
             writer: FrameWriter::default(),
@@ -116,7 +110,7 @@ impl Connection {
             runs: Vec::new(),
             end: End::NotYet,
             spool: None,
-            spooled: None,
+            spooled: Vec::new(),
             quiet: false,
             waiting: 0,
             sleeping: 0,
@@ -130,7 +124,6 @@ impl Connection {
         };
         Self {
             environment,
-            instance,
             poller,
             reader: Mutex::new(Reader::new()),
             state: Mutex::new(state),
@@ -307,8 +300,11 @@ impl Connection {
     pub(crate) fn close(&self) {
         let mut state = self.lock();
         state.closed = true;
-        if let (Some(file), None) = (&state.spooled, state.session.unacknowledged().next()) {
-            let _ = std::fs::remove_file(file); // all of it was acknowledged after all
+        if state.session.unacknowledged().next().is_none() {
+            // All of it was acknowledged after all.
+            for file in &state.spooled {
+                let _ = std::fs::remove_file(file);
+            }
         }
         self.disconnect(&mut state, Instant::now());
         self.poller.wake();
@@ -360,7 +356,7 @@ impl Connection {
         let Some(folder) = &state.spool else {
             return Err(std::io::Error::other("the orchestrator named no spool folder"));
         };
-        state.spooled = Some(crate::spool::write(folder, self.instance, state.session.unacknowledged())?);
+        state.spooled = crate::spool::write(folder, state.session.unacknowledged())?;
         Ok(())
     }
 

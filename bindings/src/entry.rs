@@ -135,8 +135,7 @@ fn open(py: Python<'_>, environment: Environment) -> PyResult<Arc<Connection>> {
         can_dump_stacks: stacks::register(py),
     };
     let session = TrainerSession::new(identity, OutboxLimits::default());
-    let connection =
-        Arc::new(Connection::new(environment, instance, session, Poller::new().map_err(system)?));
+    let connection = Arc::new(Connection::new(environment, session, Poller::new().map_err(system)?));
     if let Err((end, TryAgain::No)) = py.detach(|| connection.connect()) {
         return Err(end.into_error(py));
     }

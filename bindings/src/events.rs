@@ -33,7 +33,7 @@ impl Connection {
         })?;
         // Before a byte is read.
         trainwire_unix::require_same_uid(&socket)
-            .map_err(|error| (failed(error.code(), error.to_string()), TryAgain::No))?;
+            .map_err(|error| (failed("other_uid", error.to_string()), TryAgain::No))?;
         set_receive_timeout(&socket, Some(SLICE)).map_err(system)?;
 
         let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);

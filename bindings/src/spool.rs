@@ -1,31 +1,45 @@
 //! The spool: results that no orchestrator could take, for the one that comes after.
 //!
-//! A file holds the frames as they would have gone through the socket. It is written beside its
-//! name, fsynced and renamed, so whoever finds the name finds all of it.
+//! A delivery's file holds the frames as they would have gone through the socket. It is written
+//! beside its name, fsynced and renamed, so whoever finds the name finds all of it.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use trainwire_protocol::frame::FrameWriter;
-use trainwire_protocol::id::Instance;
 use trainwire_protocol::message::FromTrainer;
 
-/// Replaces what this trainer has in the spool. Returns the file's name.
+/// Writes one file a delivery, over what was there. Returns their names.
 ///
 /// # Errors
-/// The operating system's; a message that fits no frame is `InvalidData`.
+/// The operating system's.
 pub(crate) fn write<'a>(
     folder: &Path,
-    instance: Instance,
     messages: impl Iterator<Item = &'a FromTrainer>,
-) -> io::Result<PathBuf> {
-    let mut frames = FrameWriter::default();
+) -> io::Result<Vec<PathBuf>> {
+    let mut frames: BTreeMap<u64, FrameWriter> = BTreeMap::new();
     for message in messages {
-        frames.push_from_trainer(message).map_err(io::Error::other)?;
+        let delivery = match message {
+            FromTrainer::Result(result) => result.delivery,
+            FromTrainer::Checkpoint(checkpoint) => checkpoint.delivery,
+            _ => continue, // nothing else is ever kept until acknowledged
+        };
+        frames.entry(delivery.0).or_default().push_from_trainer(message).map_err(io::Error::other)?;
     }
     fs::create_dir_all(folder)?;
-    let name = folder.join(format!("{:032x}.frames", instance.0));
+    let mut names = Vec::new();
+    for (delivery, frames) in frames {
+        let name = folder.join(format!("{delivery}.frames"));
+        write_file(&name, frames)?;
+        names.push(name);
+    }
+    File::open(folder)?.sync_all()?;
+    Ok(names)
+}
+
+fn write_file(name: &Path, mut frames: FrameWriter) -> io::Result<()> {
     let unfinished = name.with_extension("unfinished");
     let mut file = File::create(&unfinished)?;
     while !frames.is_empty() {
@@ -33,7 +47,5 @@ pub(crate) fn write<'a>(
         frames.advance(written);
     }
     file.sync_all()?;
-    fs::rename(&unfinished, &name)?;
-    File::open(folder)?.sync_all()?;
-    Ok(name)
+    fs::rename(&unfinished, name)
 }
