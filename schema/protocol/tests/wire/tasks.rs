@@ -1,0 +1,94 @@
+//! Tasks: what is built is read, what is not a task is refused.
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use trainwire_protocol::limits::{STRING_SIZE_BYTES_MAX, TASK_SIZE_BYTES_MAX};
+use trainwire_protocol::task::{TaskError, VerifiedTask};
+use trainwire_protocol::task_builder::TaskBuilder;
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: if cfg!(miri) { 3 } else { 256 },
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn what_is_built_is_read(
+        task_id in "[^\0]{1,50}",
+        model_name in "[^\0]{1,50}",
+        hyperparams in proptest::collection::vec(any::<u8>(), 0..500),
+        max_epochs in 0..=i32::MAX,
+    ) {
+        let task = TaskBuilder::new(task_id.clone(), model_name.clone())
+            .hyperparams(hyperparams.clone())
+            .max_epochs(max_epochs)
+            .build()
+            .unwrap();
+        let task = VerifiedTask::verify(task.as_bytes().clone()).unwrap();
+        prop_assert_eq!(task.task_id(), task_id);
+        prop_assert_eq!(task.model_name(), model_name);
+        prop_assert_eq!(task.hyperparams(), hyperparams);
+        prop_assert_eq!(task.max_epochs(), max_epochs);
+    }
+
+    #[test]
+    fn mutated_tasks_are_refused_or_read_without_harm(
+        mutations in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
+        keep in any::<prop::sample::Index>(),
+    ) {
+        let task = TaskBuilder::new("lr-0.1", "sgd").hyperparams([7; 100]).build().unwrap();
+        let mut bytes = task.as_bytes().to_vec();
+        for (at, byte) in mutations {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        bytes.truncate(bytes.len() - keep.index(bytes.len()) / 8);
+        if let Ok(task) = VerifiedTask::verify(Bytes::from(bytes)) {
+            let _ = format!("{task:?} {:?}", task.hyperparams_bytes());
+        }
+    }
+}
+
+#[test]
+fn hyperparameters_share_the_tasks_memory() {
+    let task = TaskBuilder::new("a", "b").hyperparams([1, 2, 3]).build().unwrap();
+    let hyperparams = task.hyperparams_bytes();
+    assert_eq!(hyperparams.as_ptr(), task.hyperparams().as_ptr());
+    drop(task);
+    assert_eq!(hyperparams, [1, 2, 3].as_slice());
+}
+
+#[test]
+fn absent_fields_have_their_defaults() {
+    let task = TaskBuilder::new("a", "b").build().unwrap();
+    assert_eq!((task.max_epochs(), task.hyperparams()), (10, [].as_slice()));
+    assert!(task.hyperparams_bytes().is_empty());
+}
+
+#[test]
+fn impossible_fields_are_refused_before_the_generated_code_can_panic() {
+    let error = |task_id: &str, max_epochs| {
+        TaskBuilder::new(task_id, "sgd").max_epochs(max_epochs).build().unwrap_err()
+    };
+    let long = "x".repeat(STRING_SIZE_BYTES_MAX + 1);
+    assert_eq!(error("", 1), TaskError::Empty { field: "task_id" });
+    assert_eq!(error("a\0b", 1), TaskError::Nul { field: "task_id", at: 1 });
+    assert_eq!(error("a", -1), TaskError::NegativeEpochs { max_epochs: -1 });
+    assert_eq!(
+        error(&long, 1),
+        TaskError::TooLong { field: "task_id", size_bytes: long.len(), limit_bytes: STRING_SIZE_BYTES_MAX }
+    );
+    assert_eq!(TaskBuilder::new("a", "").build().unwrap_err(), TaskError::Empty { field: "model_name" });
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "2 GiB of zeros")]
+fn a_task_flatbuffers_cannot_address_is_refused_by_name() {
+    // Zeroed pages nobody touches: this needs address space, not memory.
+    let error = TaskBuilder::new("a", "b").hyperparams(vec![0; TASK_SIZE_BYTES_MAX]).build().unwrap_err();
+    assert_eq!(error.code(), "task_too_large");
+    assert!(error.to_string().contains("2147483647"), "{error}");
+    let error = VerifiedTask::verify(Bytes::from(vec![0; TASK_SIZE_BYTES_MAX + 1])).unwrap_err();
+    assert_eq!(error.code(), "task_too_large");
+}
