@@ -40,6 +40,8 @@ mod reports;
 mod retry;
 mod state;
 mod submit;
+#[cfg(test)]
+mod tests;
 
 pub use input::{Answer, ConnectionNo, Decision, Effect, Input, Now, Signal, Ticket};
 pub use state::{Delivered, Durable, Holder, Job, Task, TaskState, Trainer, TrainerState};

@@ -45,7 +45,7 @@ impl Scheduler {
         if let Some(twice) = tasks.iter().find(|task| !task_ids.insert(task.task_id())) {
             let text =
                 format!("job {job_id} has two tasks called {:?}; name each differently", twice.task_id());
-            return Err(("duplicate_task_id", text));
+            return Err(("duplicate_task", text));
         }
 
         let job = JobNo(self.state.jobs.len() as u64 + 1);

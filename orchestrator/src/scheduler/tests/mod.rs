@@ -1,0 +1,392 @@
+//! The life-cycle tables row by row, in virtual time: what goes in, and what is recorded and done.
+//!
+//! [`World`] plays the driver and the trainers. It answers Bind, keeps the Scheduler in tokens and
+//! says Drained at once unless told otherwise, replays every record into a second Scheduler, and
+//! writes down what it sees, a line each: records as they are, effects after `>`.
+
+mod jobs;
+mod performance;
+mod properties;
+mod retries;
+mod stops;
+mod tasks;
+mod trainers;
+
+use std::time::{Duration, Instant};
+
+use trainwire_protocol::id::{Delivery, Instance, JobId, Token};
+use trainwire_protocol::message::{
+    Bye, Checkpoint, CheckpointRef, Heartbeat, Hello, InHand, InHandState, Outcome, Role, TaskResult,
+    TrainerError,
+};
+use trainwire_protocol::task::VerifiedTask;
+use trainwire_protocol::task_builder::TaskBuilder;
+
+use super::input::*;
+use super::*;
+use crate::job::StopReason;
+use crate::record::*;
+
+struct World {
+    scheduler: Scheduler,
+    replica: Scheduler,
+    now: Instant,
+    lines: Vec<String>,
+    /// Trainers to be started, in order.
+    spawns: Vec<TrainerNo>,
+    connections: u64,
+    tokens: u128,
+    /// Whether Drain is answered at once.
+    drains: bool,
+}
+
+const JOB: JobNo = JobNo(1);
+const TICKET: Ticket = Ticket(1);
+
+fn spec(change: impl FnOnce(&mut JobSpec)) -> JobSpec {
+    let mut spec = JobSpec { job_id: "job".into(), command: vec!["python".into()], ..JobSpec::default() };
+    change(&mut spec);
+    spec
+}
+
+fn task(task_id: &str) -> VerifiedTask {
+    TaskBuilder::new(task_id, "model").build().unwrap()
+}
+
+#[expect(clippy::disallowed_methods, reason = "virtual time has to start somewhere")]
+fn epoch() -> Instant {
+    Instant::now()
+}
+
+impl World {
+    /// A Scheduler with tokens.
+    fn empty() -> Self {
+        let mut world = Self {
+            scheduler: Scheduler::new(7),
+            replica: Scheduler::new(0),
+            now: epoch(),
+            lines: Vec::new(),
+            spawns: Vec::new(),
+            connections: 0,
+            tokens: 0,
+            drains: true,
+        };
+        world.input(Input::Tokens(Vec::new()));
+        world
+    }
+
+    /// With a job of these tasks, its socket bound; the lines of that are forgotten.
+    fn new(spec: JobSpec, tasks: &[&str]) -> Self {
+        let mut world = Self::empty();
+        world.submit(spec, tasks);
+        world.lines.clear();
+        world
+    }
+
+    /// As [`World::new`], with its first trainer connected.
+    fn joined(spec: JobSpec, tasks: &[&str]) -> (Self, ConnectionNo) {
+        let mut world = Self::new(spec, tasks);
+        let connection = world.join();
+        world.lines.clear();
+        (world, connection)
+    }
+
+    /// As [`World::joined`], with its first delivery started.
+    fn running(spec: JobSpec, tasks: &[&str]) -> (Self, ConnectionNo) {
+        let (mut world, connection) = Self::joined(spec, tasks);
+        world.start(connection, 1);
+        world.lines.clear();
+        (world, connection)
+    }
+
+    fn submit(&mut self, spec: JobSpec, tasks: &[&str]) {
+        let job_id = JobId::new(&spec.job_id).unwrap();
+        let tasks = tasks.iter().map(|id| task(id)).collect();
+        self.input(Input::Submit { ticket: TICKET, spec: Box::new(spec), tasks, job_id });
+    }
+
+    fn input(&mut self, input: Input) {
+        let now = Now { monotonic: self.now, wall: std::time::UNIX_EPOCH };
+        let Decision { records, effects } = self.scheduler.handle(now, input);
+        for record in &records {
+            self.replica.replay(record);
+            self.lines.push(self.record_line(record));
+        }
+        let mut answers = Vec::new();
+        for effect in effects {
+            self.lines.push(effect_line(&effect));
+            match effect {
+                Effect::Bind { job } => answers.push(Input::Bound { job }),
+                Effect::Drain { connection } if self.drains => answers.push(Input::Drained { connection }),
+                Effect::Spawn { trainer, .. } => self.spawns.push(trainer),
+                _ => {}
+            }
+        }
+        assert!(*self.replica.state() == *self.scheduler.state(), "a replay gives another state");
+        for answer in answers {
+            self.input(answer);
+        }
+        let wanted = self.scheduler.tokens_wanted();
+        if wanted > 0 {
+            let tokens = (0..wanted).map(|_| self.token()).collect();
+            self.input(Input::Tokens(tokens));
+        }
+    }
+
+    fn token(&mut self) -> Token {
+        self.tokens += 1;
+        Token(self.tokens.to_be_bytes())
+    }
+
+    /// The lines since the last call.
+    fn lines(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.lines)
+    }
+
+    #[track_caller]
+    fn expect(&mut self, expected: &[&str]) {
+        pretty_eq(&self.lines(), expected);
+    }
+
+    /// Lets time pass, deadline by deadline.
+    fn pass(&mut self, duration: Duration) {
+        let end = self.now + duration;
+        while let Some(next) = self.scheduler.poll_timeout()
+            && next <= end
+        {
+            self.now = self.now.max(next);
+            self.input(Input::Timeout);
+        }
+        self.now = end;
+    }
+
+    /// The next trainer to be started runs.
+    fn spawn(&mut self) -> TrainerNo {
+        let trainer = self.spawns.remove(0);
+        self.input(Input::Spawned {
+            trainer,
+            pid: 1000,
+            start_ticks: 1,
+            boot_id: String::new(),
+            log: String::new(),
+        });
+        trainer
+    }
+
+    /// The next trainer to be started runs and connects.
+    fn join(&mut self) -> ConnectionNo {
+        let trainer = self.spawn();
+        self.connect(self.hello(trainer))
+    }
+
+    /// The first Hello of a trainer.
+    fn hello(&self, trainer: TrainerNo) -> Hello {
+        let token = match self.scheduler.state().trainer(trainer).unwrap().state {
+            TrainerState::Spawning { token, .. } => Some(token),
+            TrainerState::Bound { token, .. } => token,
+            TrainerState::Ended { .. } => None,
+        };
+        hello(token, u128::from(trainer.0))
+    }
+
+    /// A Hello over a new connection.
+    fn connect(&mut self, hello: Hello) -> ConnectionNo {
+        self.connections += 1;
+        let connection = ConnectionNo(self.connections);
+        self.input(Input::Hello { connection, job: JOB, hello: Box::new(hello), pid: 1000 });
+        connection
+    }
+
+    fn start(&mut self, connection: ConnectionNo, delivery: u64) {
+        self.input(Input::Started { connection, delivery });
+    }
+
+    fn finish(&mut self, connection: ConnectionNo, delivery: u64, outcome: Outcome) {
+        let result = TaskResult { delivery: Delivery(delivery), seq: 1, outcome, metrics: Vec::new() };
+        self.input(Input::Result { connection, result });
+    }
+
+    fn checkpoint(&mut self, connection: ConnectionNo, delivery: u64, seq: u64) {
+        let at = CheckpointRef { path: format!("epoch-{seq}.pt"), step: None, epoch: None };
+        let checkpoint = Checkpoint { delivery: Delivery(delivery), seq, at, metrics: Vec::new() };
+        self.input(Input::Checkpoint { connection, checkpoint });
+    }
+
+    fn heartbeat(&mut self, connection: ConnectionNo, delivery: u64, progress_age: Duration) {
+        let heartbeat = Heartbeat { running: Some(Delivery(delivery)), progress_age };
+        self.input(Input::Heartbeat { connection, heartbeat });
+    }
+
+    fn bye(&mut self, connection: ConnectionNo) {
+        self.input(Input::Bye { connection, bye: Bye { code: "exiting".into(), text: String::new() } });
+    }
+
+    fn exit(&mut self, trainer: u64, exit: Exit) {
+        self.input(Input::Exited { trainer: TrainerNo(trainer), exit, log_tail: "last words".into() });
+    }
+
+    fn stop(&mut self, task: Option<u64>, reason: StopReason, kill: bool) {
+        self.input(Input::Stop { ticket: TICKET, job: JOB, task: task.map(TaskNo), reason, kill });
+    }
+
+    fn disconnect(&mut self, connection: ConnectionNo) {
+        self.input(Input::Disconnected { connection, code: None });
+    }
+
+    fn state(&self, task: u64) -> TaskState {
+        self.scheduler.state().task(TaskNo(task)).unwrap().state
+    }
+
+    fn task_id(&self, task: TaskNo) -> &str {
+        &self.scheduler.state().task(task).unwrap().task_id
+    }
+
+    fn record_line(&self, record: &Record) -> String {
+        match record {
+            Record::JobSubmitted { spec, .. } => format!("submitted {}", spec.job_id),
+            Record::TaskSubmitted { task_id, .. } => format!("submitted {task_id}"),
+            Record::TrainerSpawning { trainer, .. } => format!("spawning T{}", trainer.0),
+            Record::TrainerSpawned { trainer, .. } => format!("spawned T{}", trainer.0),
+            Record::TrainerBound { trainer, attached: false, .. } => format!("bound T{}", trainer.0),
+            Record::TrainerBound { trainer, .. } => format!("attached T{}", trainer.0),
+            Record::TrainerNoticed { trainer, condition } => format!("T{} {condition:?}", trainer.0),
+            Record::TrainerEnded { trainer, exit, start_failed: false } => {
+                format!("T{} ended: {exit}", trainer.0)
+            }
+            Record::TrainerEnded { trainer, exit, .. } => format!("T{} start failed: {exit}", trainer.0),
+            Record::Delivered { delivery, task, trainer, attempt } => {
+                format!("delivered D{delivery}: {} to T{}, attempt {attempt}", self.task_id(*task), trainer.0)
+            }
+            Record::Started { delivery } => format!("started D{delivery}"),
+            Record::Checkpointed { delivery, seq, .. } => format!("checkpoint D{delivery}/{seq}"),
+            Record::Stopping { delivery, reason, rung } => {
+                format!("stopping D{delivery}: {reason:?}, {rung:?}")
+            }
+            Record::Stuck { delivery } => format!("stuck D{delivery}"),
+            Record::Ended { delivery, ending, next, .. } => {
+                format!("D{delivery} {} -> {}", ending_line(ending), next_line(next))
+            }
+            Record::Closed { task, next } => format!("{} closed -> {}", self.task_id(*task), next_line(next)),
+            Record::Superseded { delivery, seq } => format!("superseded D{delivery}/{seq}"),
+            Record::JobEnded { .. } => "job ended".into(),
+        }
+    }
+}
+
+fn hello(token: Option<Token>, instance: u128) -> Hello {
+    Hello {
+        protocol_min: 1,
+        protocol_max: 1,
+        job_id: JobId::new("job").unwrap(),
+        version: "test".into(),
+        token,
+        instance: Instance(instance),
+        connection: 1,
+        role: Role::Primary,
+        rank: 0,
+        in_hand: Vec::new(),
+        can_dump_stacks: true,
+    }
+}
+
+fn in_hand(delivery: u64, state: InHandState) -> InHand {
+    InHand { delivery: Delivery(delivery), last_seq: 0, state }
+}
+
+fn failed() -> Outcome {
+    Outcome::Failed(TrainerError {
+        kind: "ValueError".into(),
+        text: "bad lr".into(),
+        ..TrainerError::default()
+    })
+}
+
+fn returned() -> Outcome {
+    Outcome::Returned { code: "descriptor_missing".into() }
+}
+
+fn code(code: i32) -> Exit {
+    Exit::Code { code }
+}
+
+fn sigkill() -> Exit {
+    Exit::Signal { signal: 9, core_dumped: false, out_of_memory: false }
+}
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn ending_line(ending: &Ending) -> String {
+    match ending {
+        Ending::Succeeded { .. } => "succeeded".into(),
+        Ending::Failed { error, .. } => format!("failed ({error})"),
+        Ending::Retry { error, .. } => format!("retry ({error})"),
+        Ending::Crashed { exit } => format!("crashed ({exit})"),
+        Ending::Lost => "lost".into(),
+        Ending::Stalled => "stalled".into(),
+        Ending::Stopped { reason, rung, .. } => format!("stopped ({reason:?}, {rung:?})"),
+        Ending::Returned { code } => format!("returned ({code})"),
+    }
+}
+
+fn next_line(next: &Next) -> String {
+    match next {
+        Next::Queued { after: Duration::ZERO } => "queued".into(),
+        Next::Queued { .. } => "queued, later".into(),
+        Next::Dead { cause, .. } => format!("dead: {cause}"),
+        next => format!("{next:?}").to_lowercase(),
+    }
+}
+
+fn effect_line(effect: &Effect) -> String {
+    match effect {
+        Effect::Answer { answer: Answer::Rejected { code, .. }, .. } => format!("> rejected {code}"),
+        Effect::Answer { answer: Answer::Submitted { existing: true, .. }, .. } => "> existing".into(),
+        Effect::Answer { .. } => "> answer".into(),
+        Effect::Bind { .. } => "> bind".into(),
+        Effect::Unbind { .. } => "> unbind".into(),
+        Effect::Spawn { trainer, script_task: None, .. } => format!("> spawn T{}", trainer.0),
+        Effect::Spawn { trainer, script_task: Some((task, attempt)), .. } => {
+            format!("> spawn T{} for task {}, attempt {attempt}", trainer.0, task.0)
+        }
+        Effect::Welcome { connection, welcome } => {
+            let word = |keep: bool| if keep { "keep" } else { "drop" };
+            let list: Vec<String> =
+                welcome.in_hand.iter().map(|(held, keep)| format!(" {} D{held}", word(*keep))).collect();
+            format!("> C{} welcome{}", connection.0, list.join(","))
+        }
+        Effect::Refuse { connection, refused } => format!("> C{} refuse {}", connection.0, refused.code),
+        Effect::Deliver { connection, deliver, .. } => match &deliver.last_checkpoint {
+            Some(checkpoint) => {
+                format!("> C{} deliver D{} from {}", connection.0, deliver.delivery, checkpoint.path)
+            }
+            None => format!("> C{} deliver D{}", connection.0, deliver.delivery),
+        },
+        Effect::Ack { connection, entry } => {
+            format!("> C{} ack D{}/{} {:?}", connection.0, entry.delivery, entry.seq, entry.kind)
+        }
+        Effect::Stop { connection, stop } => {
+            let stacks = if stop.dump_stacks { ", stacks" } else { "" };
+            format!(
+                "> C{} stop D{}: {}, {:?} left{stacks}",
+                connection.0, stop.delivery, stop.reason, stop.time_left
+            )
+        }
+        Effect::Bye { connection, bye } => format!("> C{} bye {}", connection.0, bye.code),
+        Effect::Close { connection } => format!("> C{} close", connection.0),
+        Effect::Drain { connection } => format!("> C{} drain", connection.0),
+        Effect::Signal { trainer, signal } => format!("> T{} {signal:?}", trainer.0),
+        Effect::Forget { trainer } => format!("> T{} forget", trainer.0),
+    }
+}
+
+#[track_caller]
+fn pretty_eq(seen: &[String], expected: &[&str]) {
+    assert!(
+        seen == expected,
+        "seen:\n    {}\nexpected:\n    {}",
+        seen.join("\n    "),
+        expected.join("\n    ")
+    );
+}

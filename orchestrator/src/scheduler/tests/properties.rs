@@ -1,0 +1,393 @@
+//! Any inputs in any order: nothing panics, nothing is lost, nothing happens twice.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// One step of a run. Numbers are taken modulo what there is, or a little beyond.
+#[derive(Clone, Copy, Debug)]
+enum Op {
+    /// What a decent driver and decent trainers do next: a spawn, a Hello, a Drained.
+    Answer,
+    Spawned(u64),
+    Hello {
+        trainer: u64,
+        connection: u32,
+        in_hand: u64,
+        own: bool,
+    },
+    Started(u64, u64),
+    Result {
+        connection: u64,
+        delivery: u64,
+        outcome: u8,
+    },
+    Checkpoint(u64, u64, u64),
+    Heartbeat(u64, u64),
+    Progress(u64, u64),
+    Bye(u64),
+    Quiet(u64),
+    Heard(u64),
+    Disconnected(u64),
+    Drained(u64),
+    Exited {
+        trainer: u64,
+        exit: u8,
+    },
+    Stop {
+        task: u64,
+        reason: bool,
+        kill: bool,
+    },
+    Mismatch,
+    BindFailed,
+    Pass(u64),
+    Submit(u8),
+}
+
+fn ops() -> impl Strategy<Value = Vec<Op>> {
+    let small = 0..8_u64;
+    let op = prop_oneof![
+        12 => Just(Op::Answer),
+        1 => small.clone().prop_map(Op::Spawned),
+        2 => (small.clone(), 1..4_u32, 0..32_u64, any::<bool>()).prop_map(
+            |(trainer, connection, in_hand, own)| Op::Hello { trainer, connection, in_hand, own }
+        ),
+        6 => (small.clone(), 0..32_u64).prop_map(|(c, d)| Op::Started(c, d)),
+        6 => (small.clone(), 0..32_u64, 0..8_u8).prop_map(|(connection, delivery, outcome)| Op::Result {
+            connection,
+            delivery,
+            outcome
+        }),
+        1 => (small.clone(), 0..32_u64, 0..3_u64).prop_map(|(c, d, s)| Op::Checkpoint(c, d, s)),
+        1 => (small.clone(), 0..32_u64).prop_map(|(c, d)| Op::Heartbeat(c, d)),
+        1 => (small.clone(), 0..32_u64).prop_map(|(c, d)| Op::Progress(c, d)),
+        1 => small.clone().prop_map(Op::Bye),
+        2 => small.clone().prop_map(Op::Quiet),
+        1 => small.clone().prop_map(Op::Heard),
+        2 => small.clone().prop_map(Op::Disconnected),
+        3 => small.clone().prop_map(Op::Drained),
+        3 => (small.clone(), 0..5_u8).prop_map(|(trainer, exit)| Op::Exited { trainer, exit }),
+        1 => (0..6_u64, any::<bool>(), any::<bool>())
+            .prop_map(|(task, reason, kill)| Op::Stop { task, reason, kill }),
+        1 => Just(Op::Mismatch),
+        1 => Just(Op::BindFailed),
+        3 => (0..90_000_u64).prop_map(Op::Pass),
+        1 => (0..3_u8).prop_map(Op::Submit),
+    ];
+    prop::collection::vec(op, 0..120)
+}
+
+fn specs() -> impl Strategy<Value = JobSpec> {
+    (1..4_u32, 1..5_u32, any::<bool>(), any::<bool>(), 1..4_u32, 1..4_u32, any::<bool>(), any::<bool>())
+        .prop_map(|(trainers, window, script, attach, max_failures, max_losses, replace, stall)| {
+            spec(|spec| {
+                (spec.trainers, spec.window, spec.script, spec.attach) = (trainers, window, script, attach);
+                (spec.max_failures, spec.max_losses) = (max_failures, max_losses);
+                spec.replace_after_failure = replace;
+                spec.stall_timeout = stall.then(|| seconds(20));
+            })
+        })
+}
+
+/// A run, with what the records must add up to.
+struct Run {
+    scheduler: Scheduler,
+    replica: Scheduler,
+    now: Instant,
+    tokens: u128,
+    connections: u64,
+    /// What a decent driver still has to answer.
+    binds: Vec<JobNo>,
+    spawns: Vec<TrainerNo>,
+    hellos: Vec<TrainerNo>,
+    drains: Vec<ConnectionNo>,
+    /// Processes that exist.
+    alive: BTreeSet<TrainerNo>,
+    connected: BTreeSet<ConnectionNo>,
+    ended: BTreeMap<DeliveryNo, u32>,
+    closed: BTreeMap<TaskNo, u32>,
+    jobs_ended: BTreeMap<JobNo, u32>,
+}
+
+impl Run {
+    fn new() -> Self {
+        Self {
+            scheduler: Scheduler::new(3),
+            replica: Scheduler::new(3),
+            now: epoch(),
+            tokens: 0,
+            connections: 0,
+            binds: Vec::new(),
+            spawns: Vec::new(),
+            hellos: Vec::new(),
+            drains: Vec::new(),
+            alive: BTreeSet::new(),
+            connected: BTreeSet::new(),
+            ended: BTreeMap::new(),
+            closed: BTreeMap::new(),
+            jobs_ended: BTreeMap::new(),
+        }
+    }
+
+    fn input(&mut self, input: Input) {
+        let wall = std::time::UNIX_EPOCH;
+        let Decision { records, effects } = self.scheduler.handle(Now { monotonic: self.now, wall }, input);
+        for record in &records {
+            self.replica.replay(record);
+            self.check(record);
+        }
+        assert!(*self.replica.state() == *self.scheduler.state(), "a replay gives another state");
+        self.check_limits();
+        for effect in effects {
+            match effect {
+                Effect::Bind { job } => self.binds.push(job),
+                Effect::Spawn { trainer, .. } => self.spawns.push(trainer),
+                Effect::Drain { connection } => self.drains.push(connection),
+                Effect::Welcome { connection, .. } => drop(self.connected.insert(connection)),
+                Effect::Close { connection } => drop(self.connected.remove(&connection)),
+                _ => {}
+            }
+        }
+        let wanted = self.scheduler.tokens_wanted();
+        if wanted > 0 {
+            let tokens = (0..wanted as u128).map(|n| Token((self.tokens + n + 1).to_be_bytes())).collect();
+            self.tokens += wanted as u128;
+            self.input(Input::Tokens(tokens));
+        }
+    }
+
+    /// No delivery ends twice, no task gets two terminal states, no job ends twice.
+    fn check(&mut self, record: &Record) {
+        match record {
+            Record::Ended { delivery, next, .. } => {
+                let times = self.ended.entry(*delivery).or_default();
+                *times += 1;
+                assert_eq!(*times, 1, "D{delivery} ended twice");
+                if !matches!(next, Next::Queued { .. }) {
+                    self.close(self.scheduler.state().delivery(*delivery).unwrap().task);
+                }
+            }
+            Record::Closed { task, .. } => self.close(*task),
+            Record::JobEnded { job } => {
+                let times = self.jobs_ended.entry(*job).or_default();
+                *times += 1;
+                assert_eq!(*times, 1, "a job ended twice");
+            }
+            _ => {}
+        }
+    }
+
+    fn close(&mut self, task: TaskNo) {
+        let times = self.closed.entry(task).or_default();
+        *times += 1;
+        assert_eq!(*times, 1, "a task ended twice");
+    }
+
+    fn check_limits(&self) {
+        let state = self.scheduler.state();
+        for job in &state.jobs {
+            let alive =
+                job.trainers.iter().filter(|trainer| !state.trainer(**trainer).unwrap().is_attached());
+            assert!(alive.count() <= job.spec.trainers as usize, "more trainers than slots");
+            let unfinished =
+                job.task_numbers().filter(|task| !state.task(*task).unwrap().state.is_terminal()).count();
+            assert_eq!(unfinished, job.unfinished);
+        }
+        for trainer in &state.trainers {
+            let window = state.job(trainer.job).unwrap().spec.window as usize;
+            assert!(trainer.in_hand.len() <= window, "more in hand than the window");
+            for delivery in &trainer.in_hand {
+                assert!(state.open_delivery(*delivery).is_some(), "a delivery in hand is over");
+            }
+        }
+        for task in &state.tasks {
+            let spec = &state.job(task.job).unwrap().spec;
+            assert!(task.failures <= spec.max_failures && task.losses <= spec.max_losses, "over budget");
+            assert!(task.failures + task.losses <= task.starts, "charged without a start");
+            let waits = matches!(task.state, TaskState::Queued);
+            let spent = task.failures >= spec.max_failures || task.losses >= spec.max_losses;
+            assert!(!(waits && spent), "queued without a budget");
+        }
+    }
+
+    /// Answers the oldest open question as it should be.
+    fn answer(&mut self) {
+        if let Some(job) = self.binds.pop() {
+            self.input(Input::Bound { job });
+        } else if !self.spawns.is_empty() {
+            let trainer = self.spawns.remove(0);
+            self.spawned(trainer);
+        } else if !self.hellos.is_empty() {
+            let trainer = self.hellos.remove(0);
+            self.hello(trainer, 1, Vec::new(), true);
+        } else if !self.drains.is_empty() {
+            let connection = self.drains.remove(0);
+            self.input(Input::Drained { connection });
+        }
+    }
+
+    fn spawned(&mut self, trainer: TrainerNo) {
+        self.alive.insert(trainer);
+        self.hellos.push(trainer);
+        let (boot_id, log) = (String::new(), String::new());
+        self.input(Input::Spawned { trainer, pid: 1, start_ticks: 0, boot_id, log });
+    }
+
+    fn hello(&mut self, trainer: TrainerNo, connection: u32, in_hand: Vec<InHand>, own: bool) {
+        let token = match self.scheduler.state().trainer(trainer).map(|trainer| &trainer.state) {
+            Some(TrainerState::Spawning { token, .. }) if own => Some(*token),
+            Some(TrainerState::Bound { token, .. }) if own => *token,
+            _ => None,
+        };
+        let hello = Hello { connection, in_hand, ..hello(token, u128::from(trainer.0)) };
+        self.connections += 1;
+        let connection = ConnectionNo(self.connections);
+        self.input(Input::Hello { connection, job: JOB, hello: Box::new(hello), pid: 1 });
+    }
+
+    fn perform(&mut self, op: Op) {
+        let connection = |number| ConnectionNo(number);
+        match op {
+            Op::Answer => self.answer(),
+            Op::Spawned(trainer) => self.spawned(TrainerNo(trainer)),
+            Op::Hello { trainer, connection, in_hand: bits, own } => {
+                let states = [InHandState::Queued, InHandState::Running, InHandState::Finished];
+                let held = (0..8_u64).filter(|bit| bits >> bit & 1 == 1);
+                let held = held.map(|bit| in_hand(bit, states[(bit % 3) as usize])).collect();
+                self.hello(TrainerNo(trainer), connection, held, own);
+            }
+            Op::Started(c, delivery) => self.input(Input::Started { connection: connection(c), delivery }),
+            Op::Result { connection: c, delivery, outcome } => {
+                let error = TrainerError { fatal: outcome == 7, ..TrainerError::default() };
+                let outcome = match outcome {
+                    0 | 1 => Outcome::Succeeded,
+                    2 => Outcome::Stopped,
+                    3 => returned(),
+                    4 => Outcome::Retry { error, after: None },
+                    5 => Outcome::Retry { error, after: Some(seconds(3)) },
+                    _ => Outcome::Failed(error),
+                };
+                let delivery = Delivery(delivery);
+                let result = TaskResult { delivery, seq: 1, outcome, metrics: Vec::new() };
+                self.input(Input::Result { connection: connection(c), result });
+            }
+            Op::Checkpoint(c, delivery, seq) => {
+                let at = CheckpointRef { path: "x".into(), step: Some(1), epoch: None };
+                let checkpoint = Checkpoint { delivery: Delivery(delivery), seq, at, metrics: Vec::new() };
+                self.input(Input::Checkpoint { connection: connection(c), checkpoint });
+            }
+            Op::Heartbeat(c, delivery) => {
+                let heartbeat = Heartbeat { running: Some(Delivery(delivery)), progress_age: seconds(20) };
+                self.input(Input::Heartbeat { connection: connection(c), heartbeat });
+            }
+            Op::Progress(c, delivery) => self.input(Input::Progress { connection: connection(c), delivery }),
+            Op::Bye(c) => {
+                let bye = Bye { code: "exiting".into(), text: String::new() };
+                self.input(Input::Bye { connection: connection(c), bye });
+            }
+            Op::Quiet(c) => self.input(Input::Quiet { connection: connection(c) }),
+            Op::Heard(c) => self.input(Input::Heard { connection: connection(c) }),
+            Op::Disconnected(c) => {
+                self.connected.remove(&connection(c));
+                self.input(Input::Disconnected { connection: connection(c), code: None });
+            }
+            Op::Drained(c) => self.input(Input::Drained { connection: connection(c) }),
+            Op::Exited { trainer, exit } => self.exit(TrainerNo(trainer), exit),
+            Op::Stop { task, reason, kill } => {
+                let reason = if reason { StopReason::Cancelled } else { StopReason::Interrupted };
+                let task = (task > 0).then_some(TaskNo(task));
+                self.input(Input::Stop { ticket: TICKET, job: JOB, task, reason, kill });
+            }
+            Op::Mismatch => self.input(Input::VersionMismatch { job: JOB, text: "old".into() }),
+            Op::BindFailed if self.binds.is_empty() => {}
+            Op::BindFailed => {
+                let job = self.binds.remove(0);
+                self.input(Input::BindFailed { job, code: "name_taken", text: String::new() });
+            }
+            Op::Pass(ms) => {
+                self.now += Duration::from_millis(ms);
+                self.input(Input::Timeout);
+            }
+            Op::Submit(tasks) => self.submit(spec(|_| {}), tasks),
+        }
+    }
+
+    fn submit(&mut self, spec: JobSpec, tasks: u8) {
+        let tasks = (0..tasks).map(|number| task(&number.to_string())).collect();
+        let job_id = JobId::new(&spec.job_id).unwrap();
+        self.input(Input::Submit { ticket: TICKET, spec: Box::new(spec), tasks, job_id });
+    }
+
+    fn exit(&mut self, trainer: TrainerNo, exit: u8) {
+        let exit = match exit {
+            0 => code(0),
+            1 => code(1),
+            2 => sigkill(),
+            3 => Exit::Unknown,
+            _ => Exit::NotStarted { error: "no".into() },
+        };
+        self.alive.remove(&trainer);
+        self.spawns.retain(|spawn| *spawn != trainer);
+        self.hellos.retain(|hello| *hello != trainer);
+        self.input(Input::Exited { trainer, exit, log_tail: String::new() });
+    }
+
+    /// Questions are answered, what runs dies or delivers, and time passes.
+    fn end_fairly(&mut self, exit: u8, succeed: bool) {
+        for _ in 0..200 {
+            while !(self.binds.is_empty() && self.spawns.is_empty() && self.hellos.is_empty()) {
+                self.answer();
+            }
+            for connection in self.connected.clone() {
+                let Some(trainer) = self.scheduler.trainer_of(connection) else { continue };
+                let held = self.scheduler.state().trainer(trainer).unwrap().in_hand.clone();
+                for delivery in held.into_iter().filter(|_| succeed) {
+                    self.perform(Op::Result { connection: connection.0, delivery, outcome: 0 });
+                }
+            }
+            // Also those that were never told of: started by hand.
+            let trainers: Vec<_> =
+                self.scheduler.state().jobs.iter().flat_map(|job| &job.trainers).copied().collect();
+            for trainer in trainers {
+                self.exit(trainer, exit);
+            }
+            while let Some(connection) = self.drains.pop() {
+                self.input(Input::Drained { connection });
+            }
+            self.now += seconds(100);
+            self.input(Input::Timeout);
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn nothing_is_lost_and_nothing_happens_twice(
+        spec in specs(),
+        tasks in 1..6_u8,
+        ops in ops(),
+        exit in 0..4_u8,
+        succeed in any::<bool>(),
+    ) {
+        let mut run = Run::new();
+        run.submit(spec, tasks);
+        for op in ops {
+            run.perform(op);
+        }
+        run.end_fairly(exit, succeed);
+        let state = run.scheduler.state();
+        for (number, task) in state.tasks.iter().enumerate() {
+            prop_assert!(task.state.is_terminal(), "{task:?}");
+            prop_assert_eq!(run.closed.get(&TaskNo(number as u64 + 1)), Some(&1));
+        }
+        for job in &state.jobs {
+            prop_assert!(job.ended && job.trainers.is_empty(), "{job:?}");
+        }
+        // A Scheduler without jobs holds nothing and waits for nothing.
+        prop_assert!(run.scheduler.jobs.is_empty() && run.scheduler.trainers.is_empty());
+        prop_assert!(run.scheduler.connections.is_empty() && run.scheduler.payloads.is_empty());
+    }
+}
