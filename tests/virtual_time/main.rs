@@ -3,6 +3,7 @@
 
 mod bytes;
 mod dialogue;
+mod ends;
 mod opening;
 mod pair;
 mod pipe;

@@ -6,14 +6,13 @@ use std::time::{Duration, Instant};
 
 use ::bytes::Bytes;
 use trainwire_protocol::error::ProtocolError;
-use trainwire_protocol::frame::{DeliverPayload, FrameReader, FrameWriter};
-use trainwire_protocol::id::{Delivery, Instance, JobId};
-use trainwire_protocol::message::{Deliver, Place, Role, Welcome};
-use trainwire_protocol::session::{
-    Identity, OrchestratorEvent, OrchestratorSession, OutboxLimits, Timeouts, TrainerEvent, TrainerSession,
-};
+use trainwire_protocol::frame::DeliverPayload;
+use trainwire_protocol::id::Delivery;
+use trainwire_protocol::message::{Deliver, Place, Welcome};
+use trainwire_protocol::session::{OrchestratorEvent, OrchestratorSession, Timeouts, TrainerEvent};
 
 use crate::bytes::{Fed, bytes_of, feed, reader};
+use crate::ends::{OrchestratorEnd, TrainerEnd};
 use crate::pipe::{Cut, Pipe, Read, Towards};
 
 pub(crate) struct Pair {
@@ -27,62 +26,15 @@ pub(crate) struct Pair {
     pipe: Option<Pipe>,
 }
 
-pub(crate) struct TrainerEnd {
-    pub(crate) session: TrainerSession,
-    pub(crate) errors: Vec<ProtocolError>,
-    /// A stopped process: it neither reads nor writes, and its timers do not fire.
-    pub(crate) frozen: bool,
-    /// It has closed its socket after an error.
-    closed: bool,
-    events: Vec<TrainerEvent>,
-    reader: FrameReader,
-    writer: FrameWriter,
-}
-
-pub(crate) struct OrchestratorEnd {
-    /// Of the newest connection.
-    pub(crate) session: OrchestratorSession,
-    pub(crate) errors: Vec<ProtocolError>,
-    /// A stopped process: it neither reads nor writes, and its timers do not fire.
-    pub(crate) frozen: bool,
-    events: Vec<OrchestratorEvent>,
-    reader: FrameReader,
-    writer: FrameWriter,
-}
-
 impl Pair {
     pub(crate) fn new() -> Self {
         let now = Instant::now();
-        let identity = Identity {
-            job_id: JobId::new("digits").unwrap(),
-            token: None,
-            instance: Instance(1),
-            role: Role::Primary,
-            rank: 0,
-            version: "virtual".to_owned(),
-            can_dump_stacks: false,
-        };
         Self {
             now,
             latency: Duration::from_millis(1),
             read_size_bytes: 4 << 10,
-            trainer: TrainerEnd {
-                session: TrainerSession::new(identity, OutboxLimits::default()),
-                errors: Vec::new(),
-                frozen: false,
-                closed: false,
-                events: Vec::new(),
-                reader: reader(),
-                writer: FrameWriter::default(),
-            },
-            orchestrator: OrchestratorEnd {
-                session: OrchestratorSession::new(now, Timeouts::default()),
-                errors: Vec::new(),
-                frozen: false,
-                events: Vec::new(),
-                reader: reader(),
-                writer: FrameWriter::default(),
-            },
+            trainer: TrainerEnd::new(),
+            orchestrator: OrchestratorEnd::new(now),
             pipe: None,
         }
     }

@@ -8,6 +8,7 @@ use super::{FLUSH_INTERVAL, Flush, Outbox};
 use crate::error::ProtocolError;
 use crate::frame::FrameWriter;
 use crate::id::Delivery;
+use crate::limits::META_SIZE_BYTES_MAX;
 use crate::message::{FromTrainer, Report};
 
 impl Outbox {
@@ -113,6 +114,7 @@ impl Outbox {
         writer.push_from_trainer(&message)?;
         if let FromTrainer::Report(mut report) = message
             && self.spares.len() < SHAPES_MAX
+            && report.times_us.capacity().max(report.values.capacity()) <= SPARE_COLUMN_MAX
         {
             rows::clear(&mut report);
             self.spares.push(report);
@@ -135,3 +137,7 @@ fn add_left_out(left_out: &mut Vec<(Delivery, u64)>, delivery: Delivery, rows: u
 
 /// Shapes of rows told apart between two flushes; more of them only cost more frames.
 const SHAPES_MAX: usize = 32;
+
+/// Numbers the columns of a spare report have room for, at most: twice what fits a frame. What a
+/// backlog has blown up is given back.
+const SPARE_COLUMN_MAX: usize = 2 * META_SIZE_BYTES_MAX / size_of::<f64>();
