@@ -5,9 +5,10 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::MissedTickBehavior;
 use trainwire::job::StopReason;
-use trainwire::record::Seq;
+use trainwire::record::{Record, Seq};
 use trainwire::{
-    Config, Job, JobHandle, Orchestrator, OrchestratorError, StartError, SubmitError, TrainingTask,
+    Config, Event, Job, JobHandle, Orchestrator, OrchestratorError, StartError, SubmitError, TrainingTask,
+    What,
 };
 
 use crate::args::RunArgs;
@@ -46,15 +47,23 @@ async fn run_job(args: &RunArgs, plan: Plan, mut view: View) -> Result<Exit, Fai
     let mut board = Board::new(plan.job_id.as_str(), attempts_max, logs_dir, SystemTime::now());
     let grace = plan.spec.stop_grace + plan.spec.term_grace;
     let attach = plan.spec.attach;
+    let (tasks, trainers) = (plan.tasks.len(), plan.spec.trainers as usize);
     let job = orchestrator.submit(job(plan)?).await.map_err(not_submitted)?;
+    view.open(&format!(
+        "{}: {} for {}",
+        job.id(),
+        words::count(tasks, "task"),
+        words::count(trainers, "trainer")
+    ));
     if attach {
         view.say(&format!(
             "Start a trainer with:\n\n    TRAINWIRE_SOCKET={} python train.py\n",
             job.socket_path().display()
         ));
     }
-    watch(&job, &mut board, &mut view, &mut interrupts, grace).await;
+    let watched = watch(&job, &mut board, &mut view, &mut interrupts, grace).await;
     view.close(&board);
+    watched?;
     job.outcome().await.map_err(ended_early)?;
     let exit = exit_of(&board);
     if let Some(cause) = board.start_failure().filter(|_| !board.interrupted) {
@@ -72,7 +81,7 @@ async fn watch(
     view: &mut View,
     interrupts: &mut Interrupts,
     grace: Duration,
-) {
+) -> Result<(), Failure> {
     let mut events = job.events_since(Seq::START);
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -82,14 +91,27 @@ async fn watch(
             () = interrupts.next() => interrupt(job, board, view, grace).await,
             _ = ticks.tick() => view.tick(board, SystemTime::now()),
             event = events.next() => match event {
+                Some(event) if is_of_earlier_run(&event, board) => return Err(already_run(job)),
                 Some(event) => {
                     view.event(&event, board);
                     board.apply(&event);
                 }
-                None => return,
+                None => return Ok(()),
             },
         }
     }
+}
+
+/// A journal answers the submission of a job it has with that job, and its old events.
+fn is_of_earlier_run(event: &Event, board: &Board) -> bool {
+    matches!(event.what, What::Record(Record::JobSubmitted { .. })) && event.at < board.started_at
+}
+
+fn already_run(job: &JobHandle) -> Failure {
+    could_not_start(format!(
+        "the job {} has already run with this state folder; choose another --job-id or --state",
+        job.id()
+    ))
 }
 
 /// The first asks, the second kills.

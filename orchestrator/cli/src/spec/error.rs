@@ -80,8 +80,8 @@ struct Place {
 
 impl Place {
     fn of(source: &str, span: &Range<usize>) -> Self {
-        let start = source.floor_char_boundary(span.start);
-        let end = source.floor_char_boundary(span.end.max(start));
+        let start = boundary(source, span.start);
+        let end = boundary(source, span.end.max(start));
         let line_start = source[..start].rfind('\n').map_or(0, |at| at + 1);
         let line_end = source[line_start..].find('\n').map_or(source.len(), |at| line_start + at);
         let shown = |range: Range<usize>| escape(source[range].trim_end_matches('\r'));
@@ -96,6 +96,11 @@ impl Place {
             text: shown(line_start..line_end),
         }
     }
+}
+
+/// The nearest place at or before `at` where a character begins, or the end.
+fn boundary(source: &str, at: usize) -> usize {
+    (0..=at.min(source.len())).rev().find(|at| source.is_char_boundary(*at)).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -86,21 +86,15 @@ impl Reader<'_> {
         value.get_ref().as_bool().or_else(|| self.wrong_type(key, value, "true or false"))
     }
 
-    pub(super) fn count<T: TryFrom<i64> + std::fmt::Display>(
-        &mut self,
-        key: &str,
-        value: &Node<'_>,
-        max: T,
-    ) -> Option<T>
+    pub(super) fn count<T>(&mut self, key: &str, value: &Node<'_>, max: T) -> Option<T>
     where
-        i64: From<T>,
-        T: Copy,
+        T: TryFrom<i64> + Into<i64> + std::fmt::Display + Copy,
     {
         let Some(number) = value.get_ref().as_integer() else {
             return self.wrong_type(key, value, "a whole number");
         };
         match i64::from_str_radix(number.as_str(), number.radix()) {
-            Ok(number) if (1..=i64::from(max)).contains(&number) => T::try_from(number).ok(),
+            Ok(number) if (1..=max.into()).contains(&number) => T::try_from(number).ok(),
             _ => self.refuse(key, value, format!("must be from 1 to {max}")),
         }
     }

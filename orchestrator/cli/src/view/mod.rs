@@ -61,6 +61,13 @@ impl View {
         Self { progress, json, quiet, color, unread: false }
     }
 
+    /// Says what is about to be run, where lines are kept: a live view has a heading.
+    pub(crate) fn open(&mut self, text: &str) {
+        if matches!(self.progress, Progress::Plain(_)) {
+            self.say(text);
+        }
+    }
+
     /// Shows an event that the board has not taken in yet.
     pub(crate) fn event(&mut self, event: &Event, board: &Board) {
         self.write(|view| {

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use trainwire::record::{Condition, Ending, Next, Record, Rung};
+use trainwire::record::{Condition, Ending, Exit, Next, Record, Rung};
 use trainwire::{Event, What};
 
 use super::words;
@@ -45,7 +45,11 @@ impl Note {
                 (Kind::Detail, format!("trainer {} {text}", trainer.0))
             }
             Record::TrainerEnded { trainer, exit, start_failed: true } => {
-                (Kind::Again, format!("trainer {} did not connect: {}", trainer.0, words::exit(exit)))
+                let how = match exit {
+                    Exit::NotStarted { .. } => "",
+                    _ => "did not connect: ",
+                };
+                (Kind::Again, format!("trainer {}: {how}{}", trainer.0, words::exit(exit)))
             }
             Record::Stopping { reason, rung, .. } => {
                 let text = match rung {

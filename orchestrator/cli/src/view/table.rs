@@ -60,7 +60,7 @@ fn rows(tasks: &[(&Task, &Ended)], columns: Option<usize>, paint: Paint) -> Stri
             value.map_or("–".to_owned(), |(_, value)| words::scalar(value))
         }));
         if causes {
-            cells.push(ended.cause.clone());
+            cells.push(fit::cut(&ended.cause, CAUSE_COLUMNS_MAX));
         }
         cells.push(task.log.as_deref().map_or("–".to_owned(), file_name));
         cells
@@ -199,6 +199,9 @@ fn relative(path: &Path) -> String {
     let shown = here.and_then(|here| path.strip_prefix(here).ok()).unwrap_or(path);
     words::escape(&shown.to_string_lossy())
 }
+
+/// The whole of it stands below the table.
+const CAUSE_COLUMNS_MAX: usize = 60;
 
 /// Below this a cause or an id says nothing; a narrower window wraps the line.
 const COLUMNS_MIN: usize = 16;

@@ -49,7 +49,7 @@ pub(crate) fn ending(ending: &Ending) -> String {
 /// How a process ended.
 pub(crate) fn exit(exit: &Exit) -> String {
     match exit {
-        Exit::NotStarted { error } => format!("could not be started: {}", escape(error)),
+        Exit::NotStarted { error } => escape(error),
         Exit::Code { code } => format!("exit code {code}"),
         Exit::Signal { out_of_memory: true, .. } => "killed: out of memory".to_owned(),
         Exit::Signal { signal, core_dumped, .. } => {

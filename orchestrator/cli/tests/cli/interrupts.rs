@@ -1,0 +1,94 @@
+use std::fs;
+use std::io::Read;
+use std::process::{Child, Output};
+
+use nix::sys::signal::Signal;
+
+use crate::sandbox::{Ran, Sandbox, is_dead, send};
+
+/// Saves a checkpoint when it is asked to end, and takes its time.
+const SAVES: &str =
+    "trap 'sleep 0.3; touch saved; exit 0' TERM; echo $$ > pid; touch up; while :; do sleep 0.05; done";
+
+/// Cannot be asked.
+const IGNORES: &str = "trap '' TERM; echo $$ > pid; touch up; while :; do sleep 0.05; done";
+
+#[test]
+fn the_first_asks_and_waits() {
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+        let sandbox = Sandbox::new();
+        let child = sandbox.command(&["--grid=n=1,2,3", "--", "sh", "-c", SAVES]).spawn().unwrap();
+        sandbox.await_file("up");
+        send(&child, signal);
+        let ran: Ran = child.wait_with_output().unwrap().into();
+        assert_eq!(ran.code, Some(130), "{signal}: {}{}", ran.stdout, ran.stderr);
+        assert!(sandbox.path("saved").exists(), "{signal}");
+        assert!(is_dead(&sandbox.path("pid")), "{signal}");
+        assert!(
+            ran.stderr.contains("1 task is asked to save a checkpoint and end, within 0:35"),
+            "{}",
+            ran.stderr
+        );
+        assert!(ran.stderr.contains("kills"), "{}", ran.stderr);
+        assert!(ran.stdout.contains("3 stopped"), "{}", ran.stdout);
+    }
+}
+
+#[test]
+fn the_second_kills() {
+    let sandbox = Sandbox::new();
+    let mut child = sandbox.command(&["--term-grace=10m", "--", "sh", "-c", IGNORES]).spawn().unwrap();
+    sandbox.await_file("up");
+    send(&child, Signal::SIGINT);
+    let said = read_until(&mut child, "asked to save");
+    send(&child, Signal::SIGINT);
+    let ran: Ran = with_rest(child, said).into();
+    assert_eq!(ran.code, Some(130), "{}", ran.stderr);
+    assert!(ran.stderr.contains("Killing the trainers."), "{}", ran.stderr);
+    assert!(is_dead(&sandbox.path("pid")));
+}
+
+#[test]
+fn a_signal_that_was_ignored_stays_ignored() {
+    let sandbox = Sandbox::new();
+    let trainwire = sandbox.command(&["--", "sh", "-c", "touch up; sleep 0.5"]);
+    let mut shell = std::process::Command::new("sh");
+    shell
+        .args(["-c", "trap '' INT HUP; exec \"$@\"", "sh"])
+        .arg(trainwire.get_program())
+        .args(trainwire.get_args());
+    let child = shell.current_dir(sandbox.path("")).spawn().unwrap();
+    sandbox.await_file("up");
+    send(&child, Signal::SIGINT);
+    send(&child, Signal::SIGHUP);
+    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(0));
+}
+
+#[test]
+fn nobody_reading_is_no_reason_to_stop() {
+    let sandbox = Sandbox::new();
+    let mut child =
+        sandbox.command(&["--json", "--grid=n=1,2", "--", "sh", "-c", "echo x >> done"]).spawn().unwrap();
+    drop(child.stdout.take());
+    drop(child.stderr.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(fs::read_to_string(sandbox.path("done")).unwrap(), "x\nx\n");
+}
+
+fn read_until(child: &mut Child, text: &str) -> String {
+    let stream = child.stderr.as_mut().unwrap();
+    let mut said = Vec::new();
+    let mut byte = [0];
+    while !String::from_utf8_lossy(&said).contains(text) {
+        stream.read_exact(&mut byte).unwrap();
+        said.extend(byte);
+    }
+    String::from_utf8(said).unwrap()
+}
+
+fn with_rest(mut child: Child, said: String) -> Output {
+    let mut rest = said.into_bytes();
+    child.stderr.take().unwrap().read_to_end(&mut rest).unwrap();
+    let output = child.wait_with_output().unwrap();
+    Output { stderr: rest, ..output }
+}

@@ -1,0 +1,9 @@
+//! The real binary, driven as people and programs drive it: real processes, sockets and signals.
+
+mod exit_codes;
+mod interrupts;
+mod json;
+mod sandbox;
+mod socket_names;
+mod specs;
+mod terminal;
