@@ -81,7 +81,7 @@ impl FrameWriter {
     ///
     /// The message breaks a limit (its texts for people are shortened instead). Nothing is appended.
     pub fn push_from_trainer(&mut self, message: &FromTrainer) -> Result<(), ProtocolError> {
-        self.encoder.from_trainer(message)?;
+        self.encoder.encode_from_trainer(message)?;
         self.push_encoded(message.kind(), false, 0)
     }
 
@@ -95,7 +95,7 @@ impl FrameWriter {
         if let ToTrainer::Deliver(deliver) = message {
             return Err(wrong_task(deliver, 0));
         }
-        self.encoder.to_trainer(message)?;
+        self.encoder.encode_to_trainer(message)?;
         self.push_encoded(message.kind(), false, 0)
     }
 

@@ -42,7 +42,7 @@ impl Encoder {
         self.builder.finished_data()
     }
 
-    pub(crate) fn from_trainer(&mut self, message: &FromTrainer) -> Result<(), ProtocolError> {
+    pub(crate) fn encode_from_trainer(&mut self, message: &FromTrainer) -> Result<(), ProtocolError> {
         self.builder.reset();
         match message {
             FromTrainer::Hello(hello) => self.hello(hello),
@@ -59,7 +59,7 @@ impl Encoder {
         }
     }
 
-    pub(crate) fn to_trainer(&mut self, message: &ToTrainer) -> Result<(), ProtocolError> {
+    pub(crate) fn encode_to_trainer(&mut self, message: &ToTrainer) -> Result<(), ProtocolError> {
         self.builder.reset();
         match message {
             ToTrainer::Welcome(welcome) => self.welcome(welcome),
