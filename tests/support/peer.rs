@@ -1,0 +1,137 @@
+//! A peer that speaks the wire by hand, well or badly.
+
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+use trainwire_protocol::frame::{FrameReader, FrameWriter, ReaderLimits};
+use trainwire_protocol::id::{Delivery, Instance, JobId, Token};
+use trainwire_protocol::message::{
+    Deliver, FromTrainer, Hello, Outcome, Refused, Role, TaskResult, ToTrainer, Welcome,
+};
+
+use crate::within;
+
+/// One connection to a job's socket.
+pub struct Peer {
+    pub stream: UnixStream,
+    reader: FrameReader,
+}
+
+/// What came next.
+#[derive(Debug)]
+pub enum Heard {
+    Message(ToTrainer, Option<Bytes>),
+    /// The orchestrator closed the connection.
+    End,
+}
+
+impl Peer {
+    pub async fn connect(socket: &Path) -> Self {
+        let stream = UnixStream::connect(socket).await.expect("somebody listens");
+        Self { stream, reader: FrameReader::new(ReaderLimits::default()) }
+    }
+
+    /// An honest trainer started by hand: connected and let in.
+    pub async fn attach(socket: &Path, job_id: &str) -> Self {
+        let mut peer = Self::connect(socket).await;
+        peer.send(&[FromTrainer::Hello(hello(job_id, None))]).await;
+        peer.welcome().await;
+        peer
+    }
+
+    /// Messages as the protocol wants them.
+    pub async fn send(&mut self, messages: &[FromTrainer]) {
+        self.send_bytes(&frames(messages)).await.expect("the orchestrator reads");
+    }
+
+    /// Any bytes at all. An error says that the orchestrator has closed the connection.
+    pub async fn send_bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
+        within(self.stream.write_all(bytes)).await
+    }
+
+    /// The next message.
+    pub async fn hear(&mut self) -> Heard {
+        loop {
+            if let Some(frame) = self.reader.next().expect("the orchestrator keeps to the protocol") {
+                let (message, task) = frame.decode_to_trainer().expect("the orchestrator keeps to the protocol");
+                return Heard::Message(message, task);
+            }
+            match within(self.stream.read(self.reader.spare())).await {
+                Ok(read @ 1..) => self.reader.advance(read),
+                // Closed with bytes of ours unread, the kernel says "reset".
+                Ok(0) | Err(_) => return Heard::End,
+            }
+        }
+    }
+
+    pub async fn welcome(&mut self) -> Welcome {
+        match self.hear().await {
+            Heard::Message(ToTrainer::Welcome(welcome), _) => welcome,
+            other => panic!("no Welcome but {other:?}"),
+        }
+    }
+
+    /// The next Deliver and its task, past whatever else comes.
+    pub async fn delivered(&mut self) -> (Deliver, Bytes) {
+        loop {
+            match self.hear().await {
+                Heard::Message(ToTrainer::Deliver(deliver), task) => return (deliver, task.unwrap_or_default()),
+                Heard::Message(..) => {}
+                Heard::End => panic!("the connection ended without a Deliver"),
+            }
+        }
+    }
+
+    /// What is said at the end of the connection, if anything is.
+    pub async fn parting(&mut self) -> Option<Refused> {
+        let mut last = None;
+        loop {
+            match self.hear().await {
+                Heard::Message(ToTrainer::Refused(refused), _) => last = Some(refused),
+                Heard::Message(..) => {}
+                Heard::End => return last,
+            }
+        }
+    }
+
+    /// The code the connection ends with; empty for none.
+    pub async fn parting_code(&mut self) -> String {
+        self.parting().await.map(|refused| refused.code).unwrap_or_default()
+    }
+}
+
+/// The first word of a new trainer.
+pub fn hello(job_id: &str, token: Option<Token>) -> Hello {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    Hello {
+        protocol_min: 1,
+        protocol_max: 1,
+        job_id: JobId::new(job_id).expect("a job id"),
+        version: "peer".to_owned(),
+        token,
+        instance: Instance(u128::from(NEXT.fetch_add(1, Ordering::Relaxed))),
+        connection: 1,
+        role: Role::Primary,
+        rank: 0,
+        in_hand: Vec::new(),
+        can_dump_stacks: false,
+    }
+}
+
+/// A success.
+pub fn result(delivery: Delivery, seq: u64) -> FromTrainer {
+    FromTrainer::Result(TaskResult { delivery, seq, outcome: Outcome::Succeeded, metrics: Vec::new() })
+}
+
+/// As the protocol writes them.
+pub fn frames(messages: &[FromTrainer]) -> Vec<u8> {
+    let mut writer = FrameWriter::default();
+    for message in messages {
+        writer.push_from_trainer(message).expect("a message that can be sent");
+    }
+    writer.io_slices().iter().flat_map(|slice| slice.to_vec()).collect()
+}
