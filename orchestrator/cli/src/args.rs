@@ -68,7 +68,7 @@ pub(crate) struct RunArgs {
     #[arg(long, help_heading = "Job")]
     pub(crate) attach: bool,
 
-    /// Folder of the journal, the logs and the trainers' files [default: .trainwire/JOB_ID]
+    /// Folder of the journal, the logs and the trainers' files [default: .trainwire/JOB_ID, with -2 and so on where that exists]
     #[arg(long, value_name = "DIR", help_heading = "Job")]
     pub(crate) state: Option<PathBuf>,
 

@@ -126,10 +126,20 @@ fn a_state_folder_in_use_or_of_an_ended_job() {
     crate::sandbox::send(&first, nix::sys::signal::Signal::SIGTERM);
     assert_eq!(first.wait().unwrap().code(), Some(130));
 
-    assert_eq!(sandbox.run(&["--job-id=a", "--", "true"]).code, Some(0));
-    let ran = sandbox.run(&["--job-id=a", "--", "true"]);
+    assert_eq!(sandbox.run(&["--state=t", "--job-id=a", "--", "true"]).code, Some(0));
+    let ran = sandbox.run(&["--state=t", "--job-id=a", "--", "true"]);
     assert_eq!(ran.code, Some(3), "{}{}", ran.stdout, ran.stderr);
     assert!(ran.stderr.contains("has already run"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_job_can_be_run_again() {
+    let sandbox = Sandbox::new();
+    for folder in ["again", "again-2", "again-3"] {
+        let ran = sandbox.run(&["--job-id=again", "--", "true"]);
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        assert!(sandbox.path(".trainwire").join(folder).is_dir());
+    }
 }
 
 #[test]
