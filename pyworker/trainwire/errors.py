@@ -94,3 +94,8 @@ class Stopped(BaseException):
 
     Not an `Exception`, so that `except Exception` around a training step does not catch it.
     """
+
+
+# Shown, and pickled, under the name they are imported by.
+for _name in __all__:
+    globals()[_name].__module__ = "trainwire"
