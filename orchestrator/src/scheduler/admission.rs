@@ -68,7 +68,8 @@ impl Scheduler {
 
     fn admit(&self, job_no: JobNo, hello: &Hello) -> Result<Admission, (&'static str, String)> {
         let over = || ("job_over", format!("job {} is over; there is nothing left to do", hello.job_id));
-        let (Some(job), true) = (self.state.job(job_no), self.jobs.contains_key(&job_no)) else {
+        let bound = self.jobs.get(&job_no).is_some_and(|live| live.bound);
+        let (Some(job), true) = (self.state.job(job_no), bound) else {
             return Err(over());
         };
         if hello.job_id.as_str() != job.spec.job_id {

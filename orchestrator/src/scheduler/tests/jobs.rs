@@ -47,6 +47,14 @@ fn a_socket_that_cannot_be_bound_fails_the_job() {
 }
 
 #[test]
+fn nobody_comes_in_before_there_is_a_socket() {
+    let mut world = World::new(spec(|spec| spec.command.clear()), &["a"]);
+    world.scheduler.jobs.get_mut(&JOB).unwrap().bound = false;
+    world.connect(hello(None, 5));
+    world.expect(&["> C1 refuse job_over"]);
+}
+
+#[test]
 fn no_more_trainers_than_slots_or_tasks() {
     let mut world = World::new(spec(|spec| spec.trainers = 2), &["a", "b", "c"]);
     assert_eq!(world.spawns.len(), 2);
