@@ -94,8 +94,8 @@ pub(crate) struct Ended {
     pub(crate) metrics: Metrics,
     /// What ended it, in words; empty for success.
     pub(crate) cause: String,
-    /// The last lines of a failed task's output.
-    pub(crate) log_tail: String,
+    /// Of a failed task: the end of its output, or of the traceback it sent.
+    pub(crate) last_words: String,
 }
 
 /// How a task ended.
@@ -318,10 +318,13 @@ impl State {
             (Next::Dead { cause, .. }, None) => words::escape(cause),
             (_, None) => "before it began".to_owned(),
         };
-        let log_tail = match next {
-            Next::Dead { log_tail, .. } => log_tail.clone(),
+        let last_words = match (next, ending) {
+            (Next::Dead { log_tail, .. }, _) if !log_tail.is_empty() => log_tail.clone(),
+            (Next::Dead { .. }, Some(Ending::Failed { error, .. } | Ending::Retry { error, .. })) => {
+                error.traceback.clone()
+            }
             _ => String::new(),
         };
-        Self::Ended(Ended { end, at, metrics, cause, log_tail })
+        Self::Ended(Ended { end, at, metrics, cause, last_words })
     }
 }

@@ -121,15 +121,11 @@ async fn interrupt(job: &JobHandle, board: &mut Board, view: &mut View, grace: D
         job.kill().await
     } else {
         board.interrupted = true;
-        let again = if io::stdin().is_terminal() { "Ctrl-C" } else { "a second signal" };
-        match board.totals().running {
-            0 => view.say("Stopping."),
-            running => view.say(&format!(
-                "Stopping: {} asked to save a checkpoint and end, within {}; {again} kills.",
-                if running == 1 { "1 task is".to_owned() } else { format!("{running} tasks are") },
-                words::clock(grace),
-            )),
-        }
+        let again = if io::stdin().is_terminal() { "Ctrl-C again" } else { "a second signal" };
+        let within = words::clock(grace);
+        view.say(&format!(
+            "Stopping: running tasks are asked to save a checkpoint and end, within {within}; {again} kills them."
+        ));
         job.stop(StopReason::Interrupted).await
     };
     if let Err(error) = result {

@@ -11,8 +11,17 @@ use crate::board::{Board, End, Ended, State, Task};
 /// The table, the failures below it, and the sum; one text, ending with a line's end. `columns` is
 /// the window's width, or `None` where nothing is cut.
 pub(crate) fn table(board: &Board, now: SystemTime, columns: Option<usize>, paint: Paint) -> String {
-    let tasks = sorted(board);
+    let mut tasks = sorted(board);
+    // An interrupted sweep of 200 has 170 lines to say nothing on.
+    let unbegun = |task: &Task, ended: &Ended| task.attempts == 0 && ended.end != End::Failed;
+    let left_out = tasks.iter().filter(|(task, ended)| unbegun(task, ended)).count();
+    let left_out = if left_out > UNBEGUN_SHOWN { left_out } else { 0 };
+    tasks.retain(|(task, ended)| left_out == 0 || !unbegun(task, ended));
     let mut text = rows(&tasks, columns, paint);
+    if left_out > 0 {
+        text.push_str(&paint.dim(&format!("… and {left_out} tasks that were stopped before they began")));
+        text.push('\n');
+    }
     text.push_str(&failures_of(&tasks, paint));
     text.push_str(&sum(board, now, paint));
     text
@@ -129,7 +138,7 @@ fn failures_of(tasks: &[(&Task, &Ended)], paint: Paint) -> String {
     let mut left_out = 0;
     for (task, ended) in &failed {
         // A sweep mostly fails in one way; to read it once is enough.
-        let way = (ended.cause.as_str(), ended.log_tail.as_str());
+        let way = (ended.cause.as_str(), ended.last_words.as_str());
         if shown_causes.contains(&way) || shown_causes.len() == FAILURES_SHOWN {
             left_out += 1;
             continue;
@@ -141,7 +150,7 @@ fn failures_of(tasks: &[(&Task, &Ended)], paint: Paint) -> String {
             paint.bold(&words::escape(&task.task_id)),
             ended.cause
         ));
-        let lines = words::log_lines(&ended.log_tail);
+        let lines = words::log_lines(&ended.last_words);
         let skipped = lines.len().saturating_sub(LOG_LINES_SHOWN);
         for line in &lines[skipped..] {
             text.push_str(&format!("  {} {line}\n", paint.dim("│")));
@@ -169,7 +178,7 @@ fn sum(board: &Board, now: SystemTime, paint: Paint) -> String {
         parts.push(paint.yellow(&format!("{} stopped", totals.stopped)));
     }
     let took = words::duration(now.duration_since(board.started_at).unwrap_or_default());
-    format!("\n{} in {took}; logs in {}\n", parts.join(", "), relative(&board.logs_dir))
+    format!("\n{} in {took}\nlogs in {}\n", parts.join(", "), relative(&board.logs_dir))
 }
 
 fn state(end: End) -> &'static str {
@@ -199,6 +208,9 @@ fn relative(path: &Path) -> String {
     let shown = here.and_then(|here| path.strip_prefix(here).ok()).unwrap_or(path);
     words::escape(&shown.to_string_lossy())
 }
+
+/// Tasks that never began are listed up to here, counted above.
+const UNBEGUN_SHOWN: usize = 8;
 
 /// The whole of it stands below the table.
 const CAUSE_COLUMNS_MAX: usize = 60;

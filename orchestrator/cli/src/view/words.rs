@@ -94,10 +94,13 @@ pub(crate) fn scalar(value: &Scalar) -> String {
     }
 }
 
-/// Four significant digits; whole numbers whole.
+/// Four significant digits; whole numbers whole, and short ones as they are.
 pub(crate) fn number(value: f64) -> String {
     let size = value.abs();
     match size {
+        _ if value.is_finite() && value.to_string().len() <= SHORT_NUMBER_COLUMNS => {
+            (value + 0.0).to_string()
+        }
         _ if !value.is_finite() => value.to_string().to_lowercase(),
         _ if value.fract() == 0.0 && size < 1e9 => format!("{:.0}", value + 0.0),
         1e6.. => format!("{value:.3e}"),
@@ -160,6 +163,9 @@ fn skip_escape_sequence(text: &str) -> Option<&str> {
     matches!(last, '@'..='~').then(|| &parameters[end + 1..])
 }
 
+/// `0.001`, `-0.25`, `12345`.
+const SHORT_NUMBER_COLUMNS: usize = 5;
+
 /// Marks, embeddings, overrides and isolates of the bidirectional algorithm.
 const TURNS_DIRECTION: &[char] = &[
     '\u{200e}', '\u{200f}', '\u{202a}', '\u{202b}', '\u{202c}', '\u{202d}', '\u{202e}', '\u{2066}',
@@ -185,7 +191,9 @@ mod tests {
             (12.3456, "12.35"),
             (20.0, "20"),
             (-0.0, "0"),
-            (-1.5, "-1.500"),
+            (-1.5, "-1.5"),
+            (0.001, "0.001"),
+            (0.12, "0.12"),
             (12345.6, "12346"),
             (1.234e-5, "1.234e-5"),
             (1.5e12, "1.500e12"),

@@ -36,7 +36,7 @@ fn a_window_of_100_columns() {
         at: at(5),
         metrics: Vec::new(),
         cause: "x".into(),
-        log_tail: String::new(),
+        last_words: String::new(),
     };
     let board = board(vec![
         task("lr=0.1,alpha=0.001", running(13, 1, None)),
@@ -48,7 +48,7 @@ fn a_window_of_100_columns() {
     let frame = frame(&board, Size { columns: 100, rows: 24 }, at(12), Paint::PLAIN);
     let golden = "\
 digits-20261123-204710-3f9a  1 of 5 done · 3 running · 1 waiting · 1 failed                     0:12
-  lr=0.1,alpha=0.001   ━━━━━━━━━━━━━━━╸──────── 13/20  loss 0.2134 · val/acc 0.9510        0:07 left
+  lr=0.1,alpha=0.001   ━━━━━━━━━━━━━━━╸──────── 13/20  loss 0.2134 · val/acc 0.951         0:07 left
   lr=0.01,alpha=0.001  ────────────────────────  0/20                          attempt 2 of 3 · 0:12
   lr=1,alpha=0.001     ━───────────────────────  1/20  loss 0.2134 · val/acc…  unresponsive for 0:08
 ";

@@ -30,7 +30,7 @@ fn board() -> Board {
         ),
         ("lr=0.01", End::Stopped, vec![("acc".to_owned(), Scalar::Number(0.5))], "stopped (interrupted)", ""),
     ];
-    for (task_id, end, metrics, cause, log_tail) in ends {
+    for (task_id, end, metrics, cause, last_words) in ends {
         board.tasks.push(Task {
             task_id: task_id.into(),
             max_epochs: 10,
@@ -42,7 +42,7 @@ fn board() -> Board {
                 at: at(3),
                 metrics,
                 cause: cause.into(),
-                log_tail: log_tail.into(),
+                last_words: last_words.into(),
             }),
         });
     }
@@ -55,7 +55,7 @@ fn failures_come_last_and_are_explained_once() {
     let golden = "\
 TASK     STATE      ATTEMPTS   TIME     ACC  BEST  CAUSE                    LOG
 lr=0.1   succeeded         1  2.0 s  0.9711  b.pt                           trainer-1.log
-lr=0.01  stopped           1  2.0 s  0.5000     –  stopped (interrupted)    trainer-1.log
+lr=0.01  stopped           1  2.0 s     0.5     –  stopped (interrupted)    trainer-1.log
 lr=10    failed            1  2.0 s       –     –  ValueError: loss is nan  trainer-1.log
 lr=11    failed            1  2.0 s       –     –  ValueError: loss is nan  trainer-1.log
 
@@ -66,7 +66,8 @@ lr=11    failed            1  2.0 s       –     –  ValueError: loss is nan  
 
 1 more task failed like these.
 
-1 of 4 tasks succeeded, 2 failed, 1 stopped in 5.0 s; logs in /state/logs
+1 of 4 tasks succeeded, 2 failed, 1 stopped in 5.0 s
+logs in /state/logs
 ";
     assert_eq!(text, golden);
 }
@@ -76,4 +77,24 @@ fn a_narrow_window_takes_from_the_cause() {
     for line in table(&board(), at(5), Some(84), Paint::PLAIN).lines().take(5) {
         assert!(fit::width(line) <= 84, "{line}");
     }
+}
+
+#[test]
+fn what_never_began_is_only_counted() {
+    let mut board = board();
+    for number in 0..9 {
+        let ended = Ended {
+            end: End::Stopped,
+            at: at(3),
+            metrics: Metrics::new(),
+            cause: "before it began".into(),
+            last_words: String::new(),
+        };
+        let task_id = format!("n={number}").into();
+        let state = State::Ended(ended);
+        board.tasks.push(Task { task_id, max_epochs: 1, attempts: 0, started_at: None, log: None, state });
+    }
+    let text = table(&board, at(5), None, Paint::PLAIN);
+    assert!(text.contains("\n… and 9 tasks that were stopped before they began\n\n"), "{text}");
+    assert!(text.contains("2 failed, 10 stopped in"), "{text}");
 }
