@@ -1,6 +1,7 @@
 //! A scheduler of one's own: submits a sweep, follows it, prints what came out.
 //!
 //! cargo run -p trainwire --example embed
+#![allow(clippy::print_stdout)]
 
 use serde::Serialize;
 use trainwire::record::{Record, Seq};
@@ -39,7 +40,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     for task in job.outcome().await?.tasks {
         match task.state {
-            TaskEnd::Succeeded { metrics } => println!("{}: {metrics:?} in {:?}", task.task_id, task.duration),
+            TaskEnd::Succeeded { metrics } => {
+                println!("{}: {metrics:?} in {:?}", task.task_id, task.duration)
+            }
             TaskEnd::Dead { cause, log_tail, .. } => println!("{}: {cause}\n{log_tail}", task.task_id),
             other => println!("{}: {other:?}", task.task_id),
         }

@@ -225,3 +225,6 @@ impl Drop for Inner {
 
 /// SQLite takes values up to 10⁹ bytes; a row has a few more.
 const JOURNAL_TASK_SIZE_BYTES_MAX: u64 = 1_000_000_000 - 1_024;
+
+#[cfg(test)]
+mod tests;

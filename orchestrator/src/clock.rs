@@ -1,13 +1,14 @@
 //! The only clock of this crate: everything that decides is told the time.
 #![allow(clippy::disallowed_methods)]
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::scheduler::Now;
 
 /// Both clocks, read once for everything that is decided together.
 pub(crate) fn now() -> Now {
-    Now { monotonic: Instant::now(), wall: SystemTime::now() }
+    // As precise as the journal, so that an event reads the same live and later.
+    Now { monotonic: Instant::now(), wall: from_micros(to_micros(SystemTime::now())) }
 }
 
 /// For deadlines.
@@ -23,5 +24,5 @@ pub(crate) fn to_micros(at: SystemTime) -> i64 {
 
 /// The inverse of [`to_micros`].
 pub(crate) fn from_micros(micros: i64) -> SystemTime {
-    UNIX_EPOCH + std::time::Duration::from_micros(u64::try_from(micros).unwrap_or(0))
+    UNIX_EPOCH + Duration::from_micros(u64::try_from(micros).unwrap_or(0))
 }

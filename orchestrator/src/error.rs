@@ -33,7 +33,9 @@ pub enum StartError {
         source: io::Error,
     },
     /// Another orchestrator has it.
-    #[error("the state folder {path:?} is in use by process {holder}; stop that orchestrator or set another folder")]
+    #[error(
+        "the state folder {path:?} is in use by process {holder}; stop that orchestrator or set another folder"
+    )]
     Locked {
         /// Which.
         path: PathBuf,
@@ -49,7 +51,9 @@ pub enum StartError {
         text: String,
     },
     /// The journal was written by a newer version.
-    #[error("the journal {path:?} has format {found}, this version reads up to {known}; use a newer trainwire or another state folder")]
+    #[error(
+        "the journal {path:?} has format {found}, this version reads up to {known}; use a newer trainwire or another state folder"
+    )]
     JournalNewer {
         /// Which.
         path: PathBuf,
@@ -59,7 +63,9 @@ pub enum StartError {
         known: i64,
     },
     /// An earlier orchestrator ended before its jobs did, and this version cannot take them up again.
-    #[error("the journal {path:?} holds unfinished jobs ({jobs}), which this version cannot take up again; use another state folder, or move this one away")]
+    #[error(
+        "the journal {path:?} holds unfinished jobs ({jobs}), which this version cannot take up again; use another state folder, or move this one away"
+    )]
     UnfinishedJobs {
         /// Which.
         path: PathBuf,
@@ -143,7 +149,9 @@ pub enum SubmitError {
         task_id: String,
     },
     /// The caller's: the journal cannot hold the task.
-    #[error("the task {task_id:?} has {size_bytes} bytes, a journal on disk takes {limit_bytes}; submit it to an orchestrator without a state folder")]
+    #[error(
+        "the task {task_id:?} has {size_bytes} bytes, a journal on disk takes {limit_bytes}; submit it to an orchestrator without a state folder"
+    )]
     TooLargeForJournal {
         /// Which.
         task_id: String,
@@ -153,7 +161,9 @@ pub enum SubmitError {
         limit_bytes: u64,
     },
     /// Backpressure: too many unfinished tasks.
-    #[error("{unfinished} tasks are unfinished and {limit} is the limit, so {submitted} more are not taken; wait, or raise unfinished_tasks_max")]
+    #[error(
+        "{unfinished} tasks are unfinished and {limit} is the limit, so {submitted} more are not taken; wait, or raise unfinished_tasks_max"
+    )]
     QueueFull {
         /// Now.
         unfinished: usize,
@@ -163,7 +173,9 @@ pub enum SubmitError {
         limit: usize,
     },
     /// Backpressure: too many bytes.
-    #[error("unfinished tasks hold {held} bytes and {limit} is the limit, so {submitted} more are not taken; wait, or raise unfinished_bytes_max")]
+    #[error(
+        "unfinished tasks hold {held} bytes and {limit} is the limit, so {submitted} more are not taken; wait, or raise unfinished_bytes_max"
+    )]
     BytesFull {
         /// Now.
         held: u64,
@@ -173,7 +185,9 @@ pub enum SubmitError {
         limit: u64,
     },
     /// Backpressure: too many open files.
-    #[error("the job needs up to {needed} open files, {free} of this process's {limit} are free; wait, start fewer trainers, or raise the limit (ulimit -n)")]
+    #[error(
+        "the job needs up to {needed} open files, {free} of this process's {limit} are free; wait, start fewer trainers, or raise the limit (ulimit -n)"
+    )]
     Descriptors {
         /// Of the job.
         needed: u64,

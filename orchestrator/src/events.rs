@@ -122,7 +122,13 @@ impl Feed {
     }
 
     /// Publishes rows of metrics.
-    pub(crate) fn publish_progress(&self, at: SystemTime, task: Option<Arc<str>>, attempt: u32, report: Report) {
+    pub(crate) fn publish_progress(
+        &self,
+        at: SystemTime,
+        task: Option<Arc<str>>,
+        attempt: u32,
+        report: Report,
+    ) {
         let mut live = self.lock();
         live.progress_total += 1;
         if !live.listened_to() {
@@ -193,6 +199,7 @@ impl Feed {
     fn event(&self, live: &Live, entry: Entry) -> Event {
         let task = entry.task.and_then(|task| live.fold.task_id(task)).cloned();
         let Entry { seq, at, attempt, record, .. } = entry;
+        let record = without_token(record);
         Event { seq, at, job: self.job_id.clone(), task, attempt, what: What::Record(record) }
     }
 
@@ -213,6 +220,14 @@ impl Live {
             let _ = ring.send(event);
         }
     }
+}
+
+/// A token stays between the journal and the trainer's environment: events are shown and logged.
+pub(crate) fn without_token(mut record: Record) -> Record {
+    if let Record::TrainerSpawning { token, .. } = &mut record {
+        token.clear();
+    }
+    record
 }
 
 /// Events one listener can be behind before it has to read the journal.

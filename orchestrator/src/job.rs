@@ -254,7 +254,8 @@ mod tests {
 
     #[test]
     fn a_field_that_makes_no_sense_is_named() {
-        let cases: [(&str, fn(&mut JobSpec)); 10] = [
+        type Spoil = fn(&mut JobSpec);
+        let cases: [(&str, Spoil); 10] = [
             ("trainers", |spec| spec.trainers = 0),
             ("window", |spec| spec.window = 1025),
             ("max_losses", |spec| spec.max_losses = 0),

@@ -29,10 +29,14 @@ pub(crate) struct Listener {
 impl Listener {
     /// Binds `path` with mode 0600. Whoever connects is handed to `connector`.
     pub(crate) fn bind(path: &Path, connector: Connector) -> Result<Self, BindError> {
+        Self::bind_and_check(path, connector, NAME_CHECK_INTERVAL)
+    }
+
+    fn bind_and_check(path: &Path, connector: Connector, every: Duration) -> Result<Self, BindError> {
         let (listener, name) = bind(path)?;
         let name = Arc::new(Mutex::new(name));
-        let accepting = tokio::spawn(accept_all(listener, Arc::clone(&name), connector)).abort_handle();
-        Ok(Self { name, accepting })
+        let accepting = tokio::spawn(accept_all(listener, Arc::clone(&name), connector, every));
+        Ok(Self { name, accepting: accepting.abort_handle() })
     }
 }
 
@@ -64,8 +68,13 @@ fn register(listener: StdListener) -> io::Result<UnixListener> {
     UnixListener::from_std(listener)
 }
 
-async fn accept_all(mut listener: UnixListener, name: Arc<Mutex<SocketName>>, connector: Connector) {
-    let mut check = tokio::time::interval(NAME_CHECK_INTERVAL);
+async fn accept_all(
+    mut listener: UnixListener,
+    name: Arc<Mutex<SocketName>>,
+    connector: Connector,
+    check_every: Duration,
+) {
+    let mut check = tokio::time::interval(check_every);
     check.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut told = false;
     loop {

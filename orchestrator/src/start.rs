@@ -42,8 +42,8 @@ pub(crate) async fn start(config: Config) -> Result<Inner, StartError> {
             let opened = open(state_dir.clone()).await?;
             past = Past::replay(&opened, &mut scheduler)?;
             let path = opened.journal.path().to_owned();
-            let opened_reader = Reader::open(&path)
-                .map_err(|error| StartError::Journal { path, text: error.to_string() })?;
+            let opened_reader =
+                Reader::open(&path).map_err(|error| StartError::Journal { path, text: error.to_string() })?;
             reader = Some(Arc::new(Mutex::new(opened_reader)));
             let (committed, commits) = mpsc::unbounded_channel();
             writer = Some((Writer::start(opened.journal, committed)?, commits));

@@ -140,3 +140,6 @@ fn read(reader: &Mutex<Reader>, job: crate::record::JobNo, seen: Seq) -> Page {
 
 /// Records read at once.
 const PAGE_RECORDS: u32 = 512;
+
+#[cfg(test)]
+mod tests;

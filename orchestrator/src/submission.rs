@@ -233,7 +233,10 @@ impl TrainingTask {
         match self.0 {
             Form::Buffer(task) => Ok(task),
             Form::Fields { task_id, model_name, hyperparams, max_epochs } => {
-                Ok(TaskBuilder::new(task_id, model_name).hyperparams(hyperparams).max_epochs(max_epochs).build()?)
+                Ok(TaskBuilder::new(task_id, model_name)
+                    .hyperparams(hyperparams)
+                    .max_epochs(max_epochs)
+                    .build()?)
             }
         }
     }

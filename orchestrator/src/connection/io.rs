@@ -17,7 +17,8 @@ impl Connection {
     pub(super) fn read(&mut self, reads_max: usize) -> Result<(), Over> {
         for _ in 0..reads_max {
             let (stream, spare) = (&self.stream, self.reader.spare());
-            let read = stream.try_io(Interest::READABLE, || receive_plain(stream.as_fd(), spare, Wait::DontWait));
+            let read =
+                stream.try_io(Interest::READABLE, || receive_plain(stream.as_fd(), spare, Wait::DontWait));
             match read {
                 Ok(0) => return Err(Over::Ended(None)),
                 Ok(count) => {
@@ -46,7 +47,8 @@ impl Connection {
                 return Ok(());
             }
             let token = self.writer.descriptor_at_front();
-            let place = token.and_then(|token| self.descriptors.iter().position(|(number, _)| *number == token));
+            let place =
+                token.and_then(|token| self.descriptors.iter().position(|(number, _)| *number == token));
             let descriptor = place.and_then(|place| self.descriptors[place].1.descriptor());
             let (stream, slices) = (&self.stream, self.writer.io_slices());
             let sent = stream

@@ -22,7 +22,9 @@ impl Driver {
                     slot.listener = None;
                 }
             }
-            Effect::Spawn { trainer, job, token, script_task } => self.spawn(trainer, job, token, script_task),
+            Effect::Spawn { trainer, job, token, script_task } => {
+                self.spawn(trainer, job, token, script_task)
+            }
             Effect::Welcome { connection, welcome } => self.welcome(connection, welcome),
             Effect::Refuse { connection, refused } => self.command(connection, Command::Refuse(refused)),
             Effect::Deliver { connection, task, deliver } => self.deliver(connection, task, deliver),

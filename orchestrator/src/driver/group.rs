@@ -7,7 +7,7 @@ use trainwire_protocol::message::Report;
 
 use super::attribute::attribute;
 use super::{Driver, JobSlot};
-use crate::events::Feed;
+use crate::events::{Feed, without_token};
 use crate::job::JobSpec;
 use crate::journal::{Batch, Entry};
 use crate::payload::Payload;
@@ -26,7 +26,11 @@ pub(super) struct Group {
 enum Act {
     /// The next entry of the batch is an event now.
     Publish,
-    Progress { task: TaskNo, attempt: u32, report: Report },
+    Progress {
+        task: TaskNo,
+        attempt: u32,
+        report: Report,
+    },
     Perform(Effect),
 }
 
@@ -192,7 +196,7 @@ impl JobSlot {
         let task_id = entry.task.and_then(|task| self.feed.with_fold(|fold| fold.task_id(task).cloned()));
         let _task = task_id.map(|id| tracing::info_span!("task", id = %Escaped(&id)).entered());
         let _delivery = entry.attempt.map(|attempt| tracing::info_span!("delivery", attempt).entered());
-        let record = serde_json::to_string(&entry.record).unwrap_or_default();
+        let record = serde_json::to_string(&without_token(entry.record.clone())).unwrap_or_default();
         tracing::debug!(seq = entry.seq.0, "{}", Escaped(&record));
     }
 }

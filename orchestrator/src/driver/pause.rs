@@ -34,7 +34,10 @@ impl Driver {
         if late < PAUSE_MIN || self.connections.is_empty() {
             return self.time_out();
         }
-        tracing::warn!(late_ms = late.as_millis(), "this process was paused; reading all sockets before any deadline");
+        tracing::warn!(
+            late_ms = late.as_millis(),
+            "this process was paused; reading all sockets before any deadline"
+        );
         let (guard, guards) = mpsc::channel(1);
         for slot in self.connections.values() {
             // One that is gone has handed over all it had.

@@ -123,12 +123,10 @@ impl Driver {
     pub(super) fn signal(&mut self, trainer: TrainerNo, signal: Signal) {
         match self.trainers.get_mut(&trainer) {
             Some(TrainerSlot::Started { process, .. }) => process.signal(signal),
-            Some(TrainerSlot::Starting { signal: meant }) => {
-                if *meant != Some(Signal::Kill) {
-                    *meant = Some(signal);
-                }
+            Some(TrainerSlot::Starting { signal: meant }) if *meant != Some(Signal::Kill) => {
+                *meant = Some(signal);
             }
-            None => {}
+            Some(TrainerSlot::Starting { .. }) | None => {}
         }
     }
 

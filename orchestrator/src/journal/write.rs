@@ -24,10 +24,7 @@ pub(crate) struct Writer {
 impl Writer {
     /// Starts it. Each batch comes back on `committed` once it is as durable as its records ask for;
     /// after the first error nothing is written any more.
-    pub(crate) fn start(
-        journal: Journal,
-        committed: UnboundedSender<Committed>,
-    ) -> Result<Self, StartError> {
+    pub(crate) fn start(journal: Journal, committed: UnboundedSender<Committed>) -> Result<Self, StartError> {
         let (batches, inbox) = channel();
         let thread = std::thread::Builder::new()
             .name("trainwire-log".to_owned())
@@ -74,11 +71,7 @@ fn run(journal: Journal, inbox: &Receiver<Batch>, committed: &UnboundedSender<Co
     }
 }
 
-fn commit(
-    connection: &mut Connection,
-    synchronous: &mut Synchronous,
-    batch: &Batch,
-) -> rusqlite::Result<()> {
+fn commit(connection: &mut Connection, synchronous: &mut Synchronous, batch: &Batch) -> rusqlite::Result<()> {
     let needed = if batch.must_sync() { Synchronous::Full } else { Synchronous::Normal };
     if *synchronous != needed {
         connection.pragma_update(None, "synchronous", needed.pragma())?;
@@ -114,8 +107,7 @@ pub(super) fn open(path: &Path) -> Result<Connection, StartError> {
     let failed =
         |error: rusqlite::Error| StartError::Journal { path: path.to_owned(), text: error.to_string() };
     let connection = Connection::open(path).map_err(failed)?;
-    let found: i64 =
-        connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
+    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
     if found > FORMAT {
         return Err(StartError::JournalNewer { path: path.to_owned(), found, known: FORMAT });
     }

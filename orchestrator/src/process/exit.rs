@@ -49,8 +49,7 @@ pub(crate) async fn of_stranger(pidfd: Arc<PidFd>) -> Exit {
 async fn dead(pidfd: &Arc<PidFd>) -> io::Result<()> {
     // SAFETY: `Watched` owns a share of the pidfd, whose descriptor never changes and stays open for as
     // long as anybody has a share.
-    let watched =
-        unsafe { AsyncFd::register_with_interest(Watched(Arc::clone(pidfd)), Interest::READABLE) }?;
+    let watched = unsafe { AsyncFd::register_with_interest(Watched(Arc::clone(pidfd)), Interest::READABLE) }?;
     let _ready = watched.readable().await?;
     Ok(())
 }

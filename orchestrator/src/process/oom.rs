@@ -85,7 +85,10 @@ mod tests {
     fn the_counter_of_either_version_is_found_and_read() {
         assert_eq!(
             candidates("0::/user.slice/a\n"),
-            [PathBuf::from("/sys/fs/cgroup/user.slice/a/memory.events"), "/sys/fs/cgroup/memory.events".into()]
+            [
+                PathBuf::from("/sys/fs/cgroup/user.slice/a/memory.events"),
+                "/sys/fs/cgroup/memory.events".into()
+            ]
         );
         assert_eq!(
             candidates("9:cpu,cpuacct:/x\n4:memory:/x:y\n").first(),

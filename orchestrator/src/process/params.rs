@@ -117,7 +117,10 @@ mod tests {
         // {"lr": 0.1, "n": -3, "raw": bin "\x00\x01", "nan": NaN, 7: [nil, true]}
         let bytes = b"\x85\xa2lr\xcb\x3f\xb9\x99\x99\x99\x99\x99\x9a\xa1n\xfd\xa3raw\xc4\x02\x00\x01\xa3nan\xcb\x7f\xf8\0\0\0\0\0\0\x07\x92\xc0\xc3";
         let json: Value = serde_json::from_str(&to_json(bytes).unwrap()).unwrap();
-        assert_eq!(json, serde_json::json!({"lr": 0.1, "n": -3, "raw": "AAE=", "nan": null, "7": [null, true]}));
+        assert_eq!(
+            json,
+            serde_json::json!({"lr": 0.1, "n": -3, "raw": "AAE=", "nan": null, "7": [null, true]})
+        );
     }
 
     #[test]
@@ -129,7 +132,8 @@ mod tests {
 
     #[test]
     fn base64_is_that_of_the_rfc() {
-        for (plain, coded) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg==")] {
+        for (plain, coded) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg==")]
+        {
             assert_eq!(base64(plain.as_bytes()), coded);
         }
     }

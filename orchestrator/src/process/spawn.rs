@@ -71,8 +71,10 @@ pub(crate) fn spawn(order: &Order) -> Result<(TrainerProcess, ProcessIdentity), 
             Err(error) => return Err(format!("the working_dir {folder:?} cannot be used: {error}")),
         };
     }
-    let log = open_log(&order.log).map_err(|error| format!("the log {:?} cannot be opened: {error}", order.log))?;
-    let second = log.try_clone().map_err(|error| format!("the log {:?} cannot be opened: {error}", order.log))?;
+    let log =
+        open_log(&order.log).map_err(|error| format!("the log {:?} cannot be opened: {error}", order.log))?;
+    let second =
+        log.try_clone().map_err(|error| format!("the log {:?} cannot be opened: {error}", order.log))?;
     command.stdout(log).stderr(second);
 
     let child = command.spawn().map_err(|error| explain(program, &order.spec, &error))?;
@@ -98,8 +100,11 @@ fn own(mut child: Child, log: &Path) -> io::Result<(TrainerProcess, ProcessIdent
 
 fn add_script_variables(command: &mut Command, script: &ScriptTask) -> Result<(), String> {
     let task = &script.task;
-    let json = params::to_json(task.hyperparams())
-        .map_err(|error| format!("the hyperparameters of {:?} cannot be given as JSON: {error}", task.task_id()))?;
+    let json = params::to_json(task.hyperparams()).map_err(|error| {
+        format!("the hyperparameters of {:?} cannot be given as JSON: {error}", task.task_id())
+    })?;
+    std::fs::create_dir_all(&script.work)
+        .map_err(|error| format!("the work folder {:?} cannot be made: {error}", script.work))?;
     command
         .env("TRAINWIRE_PARAMS", json)
         .env("TRAINWIRE_TASK_ID", task.task_id())
@@ -122,7 +127,9 @@ fn open_log(path: &Path) -> io::Result<File> {
 /// one whose interpreter is missing.
 fn explain(program: &str, spec: &JobSpec, error: &io::Error) -> String {
     if error.raw_os_error() == Some(E2BIG) {
-        return format!("{program} was not started: arguments and environment are too long ({error}); pass large parameters through the socket instead");
+        return format!(
+            "{program} was not started: arguments and environment are too long ({error}); pass large parameters through the socket instead"
+        );
     }
     if program.contains('/') {
         let folder = spec.working_dir.as_deref().unwrap_or(Path::new(""));
@@ -143,7 +150,10 @@ fn explain(program: &str, spec: &JobSpec, error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::NotFound => format!("{program} was not found in PATH ({})", path.to_string_lossy()),
         io::ErrorKind::PermissionDenied => {
-            format!("{program} was found in PATH ({}) only where it is not executable", path.to_string_lossy())
+            format!(
+                "{program} was found in PATH ({}) only where it is not executable",
+                path.to_string_lossy()
+            )
         }
         _ => format!("{program} was not started: {error}"),
     }
