@@ -61,7 +61,10 @@ pub(crate) struct Peer {
 pub(crate) enum Command {
     Welcome(Welcome),
     Refuse(Refused),
-    Deliver { deliver: Deliver, payload: Payload },
+    Deliver {
+        deliver: Deliver,
+        payload: Payload,
+    },
     Ack(AckEntry),
     Stop(Stop),
     Bye(Bye),
@@ -281,4 +284,3 @@ const COMMANDS_PER_TURN_MAX: usize = 128;
 
 /// The connection broke rather than ended.
 const IO_ERROR: &str = "io_error";
-

@@ -3,7 +3,7 @@
 //! An [`Orchestrator`] takes [`Job`]s: a command that trains, its limits, and the tasks to be worked
 //! off. It starts the trainers, hands each a task over the job's Unix socket, follows its progress,
 //! stops, retries and replaces trainers, and ends every task in exactly one way. Everything it decides
-//! is a [`Record`](record::Record), committed to the journal before it has any effect; the committed
+//! is a [`Record`], committed to the journal before it has any effect; the committed
 //! records are the events one can follow.
 //!
 //! ```no_run

@@ -118,7 +118,9 @@ async fn accept_all(
     }
 }
 
-async fn accept_now(listener: &UnixListener) -> Option<io::Result<(UnixStream, tokio::net::unix::SocketAddr)>> {
+async fn accept_now(
+    listener: &UnixListener,
+) -> Option<io::Result<(UnixStream, tokio::net::unix::SocketAddr)>> {
     tokio::select! {
         biased;
         accepted = listener.accept() => Some(accepted),

@@ -26,7 +26,11 @@ impl Driver {
                 self.spawn(trainer, job, token, script_task)
             }
             Effect::Welcome { connection, welcome } => self.welcome(connection, welcome),
-            Effect::Refuse { connection, refused } => self.command(connection, Command::Refuse(refused)),
+            Effect::Refuse { connection, refused } => {
+                // The trainer is told; whoever runs the orchestrator reads it here.
+                tracing::warn!(code = %refused.code, text = %refused.text, "a trainer was refused");
+                self.command(connection, Command::Refuse(refused));
+            }
             Effect::Deliver { connection, task, deliver } => self.deliver(connection, task, deliver),
             Effect::Ack { connection, entry } => self.command(connection, Command::Ack(entry)),
             Effect::Stop { connection, stop } => self.command(connection, Command::Stop(stop)),

@@ -7,6 +7,7 @@ use trainwire_protocol::message::Report;
 
 use super::attribute::attribute;
 use super::{Driver, JobSlot};
+use crate::budget::{Charge, descriptors_of};
 use crate::events::{Feed, without_token};
 use crate::job::JobSpec;
 use crate::journal::{Batch, Entry};
@@ -145,7 +146,9 @@ impl Driver {
             Record::Closed { task, .. } => self.release_task(*task),
             Record::JobEnded { .. } => {
                 feed.publish(entry);
-                self.release_job(job);
+                // What its listener, connections and trainers may have had open.
+                let descriptors = descriptors_of(&slot.spec);
+                self.budget.give_back(Charge { descriptors, ..Charge::default() });
                 match &self.metrics {
                     Some(metrics) => metrics.end_job(feed),
                     None => feed.end(Ok(())),

@@ -15,6 +15,7 @@
 mod attribute;
 mod effects;
 mod group;
+mod message;
 mod pause;
 mod trainers;
 
@@ -23,68 +24,31 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::sleep_until;
-use trainwire_protocol::id::{JobId, Token};
-use trainwire_unix::{PidFd, ProcessIdentity};
+use trainwire_protocol::id::Token;
+use trainwire_unix::PidFd;
 
-use crate::budget::{Budget, Charge, descriptors_of};
+use crate::budget::Budget;
 use crate::clock;
 use crate::config::Config;
-use crate::connection::{Arrival, Command, Peer};
+use crate::connection::{Arrival, Command};
 use crate::error::OrchestratorError;
 use crate::events::Feed;
-use crate::job::{JobSpec, StopReason};
+use crate::job::JobSpec;
 use crate::journal::{Committed, Writer};
 use crate::layout::Layout;
 use crate::listener::Listener;
 use crate::metrics::MetricsWriter;
 use crate::payload::Payload;
-use crate::process::TrainerProcess;
-use crate::record::{Exit, JobNo, Seq, TaskNo, TrainerNo};
-use crate::scheduler::{Answer, ConnectionNo, Input, Now, Scheduler, Ticket};
+use crate::record::{JobNo, Seq, TaskNo, TrainerNo};
+use crate::scheduler::{ConnectionNo, Input, Now, Scheduler, Ticket};
 
 use group::Group;
+pub(crate) use message::Message;
+use message::Reply;
 use pause::CatchingUp;
 use trainers::TrainerSlot;
-
-/// What comes to the driver.
-pub(crate) enum Message {
-    Submit {
-        job_id: JobId,
-        spec: Box<JobSpec>,
-        tasks: Vec<Payload>,
-        charge: Charge,
-        reply: oneshot::Sender<SubmitAnswer>,
-    },
-    Stop {
-        job: JobNo,
-        task: Option<TaskNo>,
-        reason: StopReason,
-        kill: bool,
-        reply: oneshot::Sender<()>,
-    },
-    Connected {
-        connection: ConnectionNo,
-        peer: Peer,
-        commands: mpsc::UnboundedSender<Command>,
-    },
-    Arrived {
-        connection: ConnectionNo,
-        arrivals: Vec<Arrival>,
-    },
-    Spawned {
-        trainer: TrainerNo,
-        started: Result<(TrainerProcess, ProcessIdentity), String>,
-    },
-    Died {
-        trainer: TrainerNo,
-        exit: Exit,
-    },
-}
-
-/// The job, or why not.
-pub(crate) type SubmitAnswer = Result<Arc<Feed>, (&'static str, String)>;
 
 /// What an orchestrator is made of when it starts.
 pub(crate) struct Parts {
@@ -145,11 +109,6 @@ struct ConnectionSlot {
     commands: mpsc::UnboundedSender<Command>,
     /// Until it is known whether the trainer was started by hand.
     pidfd: Option<PidFd>,
-}
-
-enum Reply {
-    Submit { reply: oneshot::Sender<SubmitAnswer>, charge: Charge },
-    Done(oneshot::Sender<()>),
 }
 
 /// Runs until it is told to shut down or a commit fails.
@@ -309,35 +268,6 @@ impl Driver {
         }
     }
 
-    fn ticket(&mut self, reply: Reply) -> Ticket {
-        self.next_ticket += 1;
-        let ticket = Ticket(self.next_ticket);
-        self.tickets.insert(ticket, reply);
-        ticket
-    }
-
-    fn answer(&mut self, ticket: Ticket, answer: Answer) {
-        match (self.tickets.remove(&ticket), answer) {
-            (Some(Reply::Submit { reply, charge }), Answer::Submitted { job, existing }) => {
-                if existing {
-                    self.budget.give_back(charge);
-                }
-                if let Some(slot) = self.jobs.get(&job) {
-                    // The caller may have stopped waiting.
-                    let _ = reply.send(Ok(Arc::clone(&slot.feed)));
-                }
-            }
-            (Some(Reply::Submit { reply, charge }), Answer::Rejected { code, text }) => {
-                self.budget.give_back(charge);
-                let _ = reply.send(Err((code, text)));
-            }
-            (Some(Reply::Done(reply)), _) => {
-                let _ = reply.send(());
-            }
-            (Some(Reply::Submit { .. }) | None, _) => {}
-        }
-    }
-
     /// Tells everyone who waits. Trainers are not touched: they go on without us for a while.
     fn close(&mut self, error: &OrchestratorError) {
         self.connections.clear();
@@ -357,14 +287,6 @@ impl Driver {
 
     fn scheduler_is_idle(&self) -> bool {
         self.jobs.keys().all(|job| self.scheduler.state().job(*job).is_none_or(|job| job.ended))
-    }
-
-    /// What the job's listener, connections and trainers may have open.
-    fn release_job(&self, job: JobNo) {
-        if let Some(slot) = self.jobs.get(&job) {
-            let descriptors = descriptors_of(&slot.spec);
-            self.budget.give_back(Charge { descriptors, ..Charge::default() });
-        }
     }
 }
 

@@ -70,7 +70,7 @@ async fn listen(mut stream: EventStream, since: u64, slowness: u64) -> u64 {
                 lagged += 1;
             }
         }
-        if slowness > 0 && records.len() as u64 % (2_000 / slowness) == 0 {
+        if slowness > 0 && (records.len() as u64).is_multiple_of(2_000 / slowness) {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }

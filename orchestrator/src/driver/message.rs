@@ -1,0 +1,92 @@
+//! What comes to the driver, and how it answers those who asked.
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+use trainwire_protocol::id::JobId;
+use trainwire_unix::ProcessIdentity;
+
+use super::Driver;
+use crate::budget::Charge;
+use crate::connection::{Arrival, Command, Peer};
+use crate::events::Feed;
+use crate::job::{JobSpec, StopReason};
+use crate::payload::Payload;
+use crate::process::TrainerProcess;
+use crate::record::{Exit, JobNo, TaskNo, TrainerNo};
+use crate::scheduler::{Answer, ConnectionNo, Ticket};
+
+/// What comes to the driver.
+pub(crate) enum Message {
+    Submit {
+        job_id: JobId,
+        spec: Box<JobSpec>,
+        tasks: Vec<Payload>,
+        charge: Charge,
+        reply: oneshot::Sender<SubmitAnswer>,
+    },
+    Stop {
+        job: JobNo,
+        task: Option<TaskNo>,
+        reason: StopReason,
+        kill: bool,
+        reply: oneshot::Sender<()>,
+    },
+    Connected {
+        connection: ConnectionNo,
+        peer: Peer,
+        commands: mpsc::UnboundedSender<Command>,
+    },
+    Arrived {
+        connection: ConnectionNo,
+        arrivals: Vec<Arrival>,
+    },
+    Spawned {
+        trainer: TrainerNo,
+        started: Result<(TrainerProcess, ProcessIdentity), String>,
+    },
+    Died {
+        trainer: TrainerNo,
+        exit: Exit,
+    },
+}
+
+/// The job, or why not.
+pub(crate) type SubmitAnswer = Result<Arc<Feed>, (&'static str, String)>;
+
+/// Who waits for a request.
+pub(super) enum Reply {
+    Submit { reply: oneshot::Sender<SubmitAnswer>, charge: Charge },
+    Done(oneshot::Sender<()>),
+}
+
+impl Driver {
+    pub(super) fn ticket(&mut self, reply: Reply) -> Ticket {
+        self.next_ticket += 1;
+        let ticket = Ticket(self.next_ticket);
+        self.tickets.insert(ticket, reply);
+        ticket
+    }
+
+    pub(super) fn answer(&mut self, ticket: Ticket, answer: Answer) {
+        match (self.tickets.remove(&ticket), answer) {
+            (Some(Reply::Submit { reply, charge }), Answer::Submitted { job, existing }) => {
+                if existing {
+                    self.budget.give_back(charge);
+                }
+                if let Some(slot) = self.jobs.get(&job) {
+                    // The caller may have stopped waiting.
+                    let _ = reply.send(Ok(Arc::clone(&slot.feed)));
+                }
+            }
+            (Some(Reply::Submit { reply, charge }), Answer::Rejected { code, text }) => {
+                self.budget.give_back(charge);
+                let _ = reply.send(Err((code, text)));
+            }
+            (Some(Reply::Done(reply)), _) => {
+                let _ = reply.send(());
+            }
+            (Some(Reply::Submit { .. }) | None, _) => {}
+        }
+    }
+}
