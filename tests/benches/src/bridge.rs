@@ -84,7 +84,8 @@ async fn drive(python: &Path, cores: Cores, journal: Journal, window: u32, tasks
         }
     }
     assert_eq!(durations.len(), tasks, "every task has a result");
-    let elapsed = last.zip(first).and_then(|(last, first)| last.duration_since(first).ok()).expect("time passed");
+    let elapsed =
+        last.zip(first).and_then(|(last, first)| last.duration_since(first).ok()).expect("time passed");
     Run {
         latency: Sample::new(durations.drain(tasks / 10..)),
         tasks_per_second: tasks as f64 / elapsed.as_secs_f64(),

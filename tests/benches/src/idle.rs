@@ -42,7 +42,8 @@ pub fn cpu_ms_per_second(server: Server, seconds: u64) -> f64 {
         .arg(folder.path())
         .spawn()
         .expect("the server starts");
-    let mut trainers: Vec<Trainer> = (0..TRAINERS).map(|number| Trainer::connect(&socket, number, server)).collect();
+    let mut trainers: Vec<Trainer> =
+        (0..TRAINERS).map(|number| Trainer::connect(&socket, number, server)).collect();
     // Everything up to here (hello, welcome, deliver, started) is not what is measured.
     beat(&mut trainers, Duration::from_secs(3));
     let before = cpu_time(&process);
@@ -62,7 +63,8 @@ pub fn serve(name: &str, folder: &Path) {
 }
 
 async fn serve_orchestrator(folder: PathBuf) {
-    let orchestrator = Orchestrator::start(Config { socket_dir: folder, ..Config::default() }).await.expect("it starts");
+    let orchestrator =
+        Orchestrator::start(Config { socket_dir: folder, ..Config::default() }).await.expect("it starts");
     let count = u32::try_from(TRAINERS).expect("small");
     let mut job = Job::new("idle").expect("a job id").attach(true).trainers(count);
     for number in 0..TRAINERS {
@@ -78,7 +80,9 @@ async fn serve_bare(socket: PathBuf) {
         let (mut stream, _) = listener.accept().await.expect("a connection");
         tokio::spawn(async move {
             let mut buffer = vec![0u8; 1 << 16];
-            while let Ok(Ok(1..)) = tokio::time::timeout(Duration::from_secs(5), stream.read(&mut buffer)).await {}
+            while let Ok(Ok(1..)) =
+                tokio::time::timeout(Duration::from_secs(5), stream.read(&mut buffer)).await
+            {}
         });
     }
 }
@@ -118,7 +122,7 @@ impl Trainer {
             stream,
             session,
             reader: FrameReader::new(ReaderLimits::default()),
-            writer: FrameWriter::new(),
+            writer: FrameWriter::default(),
             bare: matches!(server, Server::Bare),
         }
     }
@@ -136,7 +140,7 @@ impl Trainer {
             }
         }
         self.session.handle_timeout(now).expect("in time");
-        self.session.poll_transmit(now, &mut self.writer);
+        self.session.poll_transmit(now, &mut self.writer).expect("messages that fit");
         while !self.writer.is_empty() {
             let count = self.stream.write_vectored(&self.writer.io_slices()).expect("room for a heartbeat");
             self.writer.advance(count);

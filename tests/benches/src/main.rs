@@ -18,7 +18,7 @@ use pin::Cores;
 use serde_json::{Value, json};
 use stats::{Sample, median};
 
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 2;
 const LATENCY_TASKS: usize = 5_000;
 const THROUGHPUT_TASKS: usize = 100_000;
 const WINDOW: u32 = 64;
@@ -31,6 +31,11 @@ fn main() {
         && command == "serve-idle"
     {
         return idle::serve(name, Path::new(folder));
+    }
+    if let [command, cores, journal, window, tasks] = arguments.as_slice()
+        && command == "run-once"
+    {
+        return run_once(cores, journal, window, tasks);
     }
     let python = arguments.first().map_or_else(|| PathBuf::from(".venv/bin/python"), PathBuf::from);
     let machine = stats::machine();
@@ -53,7 +58,9 @@ fn in_process(_name: &str, section: impl FnOnce() -> Value + Send) -> Value {
 }
 
 fn latency(python: &Path) -> Value {
-    println!("256-byte task: delivered, four fields and three parameters read, result at the orchestrator (µs)");
+    println!(
+        "256-byte task: delivered, four fields and three parameters read, result at the orchestrator (µs)"
+    );
     let mut report = serde_json::Map::new();
     for cores in Cores::BOTH {
         let (mut floors, mut memory, mut disk) = (vec![], vec![], vec![]);
@@ -62,12 +69,25 @@ fn latency(python: &Path) -> Value {
             memory.push(bridge::run(python, cores, Journal::Memory, 1, LATENCY_TASKS).latency);
             disk.push(bridge::run(python, cores, Journal::Disk, 1, LATENCY_TASKS / 5).latency);
         }
-        let of = |samples: &[Sample], share| median(&samples.iter().map(|sample| sample.quantile(share)).collect::<Vec<_>>());
+        let of = |samples: &[Sample], share| {
+            median(&samples.iter().map(|sample| sample.quantile(share)).collect::<Vec<_>>())
+        };
         let floor = of(&floors, 0.5);
-        for (name, samples) in [("floor: socket and recv_into", &floors), ("trainwire", &memory), ("trainwire, journal on disk", &disk)] {
+        for (name, samples) in [
+            ("floor: socket and recv_into", &floors),
+            ("trainwire", &memory),
+            ("trainwire, journal on disk", &disk),
+        ] {
             let (p50, p99) = (of(samples, 0.5), of(samples, 0.99));
-            println!("  {:<10} {name:<28} p50 {p50:>7.1}  p99 {p99:>7.1}  {:.2} × floor", cores.name(), p50 / floor);
-            report.insert(format!("{}, {name}", cores.name()), json!({"p50_us": p50, "p99_us": p99, "ratio": p50 / floor}));
+            println!(
+                "  {:<10} {name:<28} p50 {p50:>7.1}  p99 {p99:>7.1}  {:.2} × floor",
+                cores.name(),
+                p50 / floor
+            );
+            report.insert(
+                format!("{}, {name}", cores.name()),
+                json!({"p50_us": p50, "p99_us": p99, "ratio": p50 / floor}),
+            );
         }
     }
     report.into()
@@ -78,7 +98,9 @@ fn throughput(python: &Path) -> Value {
     let (mut floors, mut figures) = (vec![], vec![]);
     for _ in 0..ROUNDS {
         floors.push(in_thread(|| floor::throughput(python, Cores::Two, THROUGHPUT_TASKS)));
-        figures.push(in_thread(|| bridge::run(python, Cores::Two, Journal::Memory, WINDOW, THROUGHPUT_TASKS).tasks_per_second));
+        figures.push(in_thread(|| {
+            bridge::run(python, Cores::Two, Journal::Memory, WINDOW, THROUGHPUT_TASKS).tasks_per_second
+        }));
     }
     let (floor, figure) = (median(&floors), median(&figures));
     println!("  floor: one write a message, no answer  {floor:>9.0}");
@@ -104,7 +126,11 @@ fn idle() -> Value {
         ours.push(idle::cpu_ms_per_second(idle::Server::Orchestrator, IDLE_SECONDS));
     }
     let (bare, ours) = (median(&bare), median(&ours));
-    println!("{} trainers beating once a second: CPU {ours:.2} ms a second, a bare tokio server {bare:.2}, {:.2} ×", idle::TRAINERS, ours / bare);
+    println!(
+        "{} trainers beating once a second: CPU {ours:.2} ms a second, a bare tokio server {bare:.2}, {:.2} ×",
+        idle::TRAINERS,
+        ours / bare
+    );
     json!({"trainers": idle::TRAINERS, "bare_cpu_ms_per_s": bare, "trainwire_cpu_ms_per_s": ours, "ratio": ours / bare})
 }
 
@@ -118,4 +144,13 @@ fn time_of(python: &Path, program: &str) -> f64 {
     assert!(status.success(), "{program} failed");
     let elapsed: Duration = begin.elapsed();
     elapsed.as_secs_f64() * 1e3
+}
+
+/// One run and nothing beside it, to be looked at with `perf` or `strace`.
+fn run_once(cores: &str, journal: &str, window: &str, tasks: &str) {
+    let cores = if cores == "1" { Cores::One } else { Cores::Two };
+    let journal = if journal == "disk" { Journal::Disk } else { Journal::Memory };
+    let (window, tasks) = (window.parse().expect("a number"), tasks.parse().expect("a number"));
+    let run = bridge::run(Path::new(".venv/bin/python"), cores, journal, window, tasks);
+    println!("p50 {:.1} µs, {:.0} tasks a second", run.latency.quantile(0.5), run.tasks_per_second);
 }

@@ -7,7 +7,8 @@ pub struct Sample(Vec<f64>);
 
 impl Sample {
     pub fn new(durations: impl IntoIterator<Item = Duration>) -> Self {
-        let mut micros: Vec<f64> = durations.into_iter().map(|duration| duration.as_secs_f64() * 1e6).collect();
+        let mut micros: Vec<f64> =
+            durations.into_iter().map(|duration| duration.as_secs_f64() * 1e6).collect();
         micros.sort_by(f64::total_cmp);
         assert!(!micros.is_empty(), "nothing was measured");
         Self(micros)
@@ -32,7 +33,9 @@ pub fn machine() -> String {
     let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpuinfo
         .lines()
-        .find_map(|line| line.strip_prefix("model name")?.split_once(':').map(|(_, name)| name.trim().to_owned()))
+        .find_map(|line| {
+            line.strip_prefix("model name")?.split_once(':').map(|(_, name)| name.trim().to_owned())
+        })
         .unwrap_or_else(|| "unknown processor".into());
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
