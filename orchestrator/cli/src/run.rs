@@ -57,7 +57,7 @@ async fn run_job(args: &RunArgs, plan: Plan, mut view: View) -> Result<Exit, Fai
     ));
     if attach {
         view.say(&format!(
-            "Start a trainer with:\n\n    TRAINWIRE_SOCKET={} python train.py\n",
+            "Start a trainer with:\n\n    TRAINWIRE_SOCKET={} python train.py\n\n",
             job.socket_path().display()
         ));
     }
@@ -121,10 +121,10 @@ async fn interrupt(job: &JobHandle, board: &mut Board, view: &mut View, grace: D
         job.kill().await
     } else {
         board.interrupted = true;
-        let again = if io::stdin().is_terminal() { "Ctrl-C again" } else { "a second signal" };
+        let again = if io::stdin().is_terminal() { "Ctrl-C again" } else { "A second signal" };
         let within = words::clock(grace);
         view.say(&format!(
-            "Stopping: running tasks are asked to save a checkpoint and end, within {within}; {again} kills them."
+            "Stopping: running tasks save a checkpoint and end, within {within}.\n{again} kills them."
         ));
         job.stop(StopReason::Interrupted).await
     };
@@ -179,11 +179,13 @@ fn not_submitted(error: SubmitError) -> Failure {
 }
 
 fn ended_early(error: OrchestratorError) -> Failure {
-    let exit = match error {
-        OrchestratorError::Journal { .. } => Exit::JournalFailed,
-        _ => Exit::CouldNotStart,
-    };
-    Failure::new(exit, error.to_string())
+    match error {
+        OrchestratorError::Journal { .. } => Failure::new(
+            Exit::JournalFailed,
+            format!("{error}; its trainers go on by themselves for orphan_timeout"),
+        ),
+        _ => could_not_start(error.to_string()),
+    }
 }
 
 /// Between two drawings of the live view: quick enough to seem live, slow enough to cost nothing.

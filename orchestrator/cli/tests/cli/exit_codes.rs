@@ -1,4 +1,4 @@
-use crate::sandbox::Sandbox;
+use crate::sandbox::{Ran, Sandbox};
 
 #[test]
 fn scripts_that_know_nothing_of_trainwire() {
@@ -140,6 +140,18 @@ fn a_job_can_be_run_again() {
         assert_eq!(ran.code, Some(0), "{}", ran.stderr);
         assert!(sandbox.path(".trainwire").join(folder).is_dir());
     }
+}
+
+#[test]
+fn a_journal_that_cannot_grow() {
+    let sandbox = Sandbox::new();
+    let grid: Vec<_> = (0..400).map(|n| n.to_string()).collect();
+    let grid = format!("--grid=n={}", grid.join(","));
+    // 512-byte blocks; without the signal a write beyond them is an error, as on a full disk.
+    let prelude = "trap '' XFSZ; ulimit -f 400";
+    let ran: Ran = sandbox.command_after(prelude, &[&grid, "--", "true"]).output().unwrap().into();
+    assert_eq!(ran.code, Some(4), "{}", ran.stderr);
+    assert!(ran.stderr.contains("error: the journal could not be written"), "{}", ran.stderr);
 }
 
 #[test]

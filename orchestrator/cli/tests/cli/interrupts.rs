@@ -24,7 +24,7 @@ fn the_first_asks_and_waits() {
         assert_eq!(ran.code, Some(130), "{signal}: {}{}", ran.stdout, ran.stderr);
         assert!(sandbox.path("saved").exists(), "{signal}");
         assert!(is_dead(&sandbox.path("pid")), "{signal}");
-        let said = "asked to save a checkpoint and end, within 0:35; a second signal kills them.";
+        let said = "running tasks save a checkpoint and end, within 0:35.\nA second signal kills them.";
         assert!(ran.stderr.contains(said), "{}", ran.stderr);
         assert!(ran.stdout.contains("3 stopped"), "{}", ran.stdout);
     }
@@ -36,7 +36,7 @@ fn the_second_kills() {
     let mut child = sandbox.command(&["--term-grace=10m", "--", "sh", "-c", IGNORES]).spawn().unwrap();
     sandbox.await_file("up");
     send(&child, Signal::SIGINT);
-    let said = read_until(&mut child, "asked to save");
+    let said = read_until(&mut child, "kills them.");
     send(&child, Signal::SIGINT);
     let ran: Ran = with_rest(child, said).into();
     assert_eq!(ran.code, Some(130), "{}", ran.stderr);
@@ -47,13 +47,8 @@ fn the_second_kills() {
 #[test]
 fn a_signal_that_was_ignored_stays_ignored() {
     let sandbox = Sandbox::new();
-    let trainwire = sandbox.command(&["--", "sh", "-c", "touch up; sleep 0.5"]);
-    let mut shell = std::process::Command::new("sh");
-    shell
-        .args(["-c", "trap '' INT HUP; exec \"$@\"", "sh"])
-        .arg(trainwire.get_program())
-        .args(trainwire.get_args());
-    let child = shell.current_dir(sandbox.path("")).spawn().unwrap();
+    let args = ["--", "sh", "-c", "touch up; sleep 0.5"];
+    let child = sandbox.command_after("trap '' INT HUP", &args).spawn().unwrap();
     sandbox.await_file("up");
     send(&child, Signal::SIGINT);
     send(&child, Signal::SIGHUP);

@@ -59,6 +59,16 @@ impl Sandbox {
         command
     }
 
+    /// The same, after something only a shell can say.
+    pub(crate) fn command_after(&self, prelude: &str, args: &[&str]) -> Command {
+        let trainwire = self.command(args);
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("{prelude}; exec \"$@\""), "sh"]);
+        shell.arg(trainwire.get_program()).args(trainwire.get_args()).current_dir(self.dir.path());
+        shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        shell
+    }
+
     pub(crate) fn run(&self, args: &[&str]) -> Ran {
         self.command(args).output().unwrap().into()
     }
