@@ -1,18 +1,18 @@
-//! Who may connect: tokens, trainers started by hand, reconnects; and connections lost and quiet.
+//! Who may connect: tokens, trainers started by hand, reconnects.
 
 use std::time::{Duration, Instant};
 
 use trainwire_protocol::limits::PROTOCOL_VERSION;
-use trainwire_protocol::message::{Bye, Hello, InHandState, Refused, Role, Welcome};
+use trainwire_protocol::message::{Hello, InHandState, Refused, Role, Welcome};
 
 use super::Scheduler;
-use super::deadlines::Due;
-use super::input::{ConnectionNo, Effect};
+use super::decision::Effect;
+use super::input::ConnectionNo;
 use super::ladder::bye;
 use super::live::{LiveTrainer, Service};
 use super::retry::NOT_IN_HAND;
 use super::state::TrainerState;
-use crate::record::{Condition, DeliveryNo, Ending, Exit, JobNo, Record, TrainerNo};
+use crate::record::{DeliveryNo, Ending, JobNo, Record, TrainerNo};
 
 /// What a Hello turned out to be.
 enum Admission {
@@ -222,82 +222,6 @@ impl Scheduler {
         if self.trainers.get(&trainer).is_some_and(|live| live.service == Service::Draining) {
             self.effect(Effect::Bye { connection, bye: bye("job_done") });
             self.watch_drain(now, trainer);
-        }
-    }
-
-    /// The trainer takes no more work; what its code was not given comes back.
-    pub(super) fn trainer_leaves(&mut self, now: Instant, connection: ConnectionNo, bye: &Bye) {
-        let Some(trainer) = self.trainer_of(connection) else { return };
-        let unstarted: Vec<_> = self
-            .in_hand(trainer)
-            .filter_map(|(delivery, task)| (!task.state.is_started()).then_some(delivery))
-            .collect();
-        self.drain(now, trainer);
-        for delivery in unstarted {
-            self.conclude(now, delivery, None, Ending::Returned { code: bye.code.clone() }, "");
-        }
-        self.settle_of(now, trainer);
-    }
-
-    pub(super) fn quiet(&mut self, now: Instant, connection: ConnectionNo) {
-        let Some(trainer) = self.trainer_of(connection) else { return };
-        self.shut(trainer);
-        let Some(live) = self.trainers.get_mut(&trainer) else { return };
-        if std::mem::replace(&mut live.quiet, true) {
-            return;
-        }
-        let silent_for = self.spec_of(trainer).map(|spec| spec.recv_timeout).unwrap_or_default();
-        self.record(Record::TrainerNoticed { trainer, condition: Condition::Unresponsive });
-        self.arm_lost(now, trainer, silent_for);
-    }
-
-    pub(super) fn heard(&mut self, now: Instant, connection: ConnectionNo) {
-        let Some(trainer) = self.trainer_of(connection) else { return };
-        self.hear(trainer);
-        self.refill(now, trainer);
-        self.settle_of(now, trainer);
-    }
-
-    fn hear(&mut self, trainer: TrainerNo) {
-        let Some(live) = self.trainers.get_mut(&trainer) else { return };
-        let was_lost = live.lost_at.take();
-        live.quiet = false;
-        if let Some(at) = was_lost {
-            self.deadlines.disarm(at, Due::Lost(trainer));
-            self.record(Record::TrainerNoticed { trainer, condition: Condition::Responsive });
-        }
-    }
-
-    pub(super) fn disconnected(&mut self, now: Instant, connection: ConnectionNo) {
-        let Some(trainer) = self.connections.remove(&connection) else { return };
-        self.shut(trainer);
-        let Some(live) = self.trainers.get_mut(&trainer) else { return };
-        live.connection = None;
-        let (draining, attached) = (
-            live.service == Service::Draining,
-            self.state.trainer(trainer).is_some_and(super::Trainer::is_attached),
-        );
-        // The end of the stream came after everything that was in it.
-        self.happen_awaited(now, trainer);
-        if !self.trainers.contains_key(&trainer) {
-            return;
-        }
-        if draining && attached && self.in_hand(trainer).next().is_none() {
-            return self.bury(now, trainer, Exit::Unknown, "");
-        }
-        if !draining {
-            self.record(Record::TrainerNoticed { trainer, condition: Condition::Detached });
-        }
-        self.arm_lost(now, trainer, Duration::ZERO);
-    }
-
-    /// Arms the loss of a trainer that has been silent for so long already.
-    fn arm_lost(&mut self, now: Instant, trainer: TrainerNo, silent_for: Duration) {
-        let Some(spec) = self.spec_of(trainer) else { return };
-        let left = spec.lost_timeout.saturating_sub(silent_for);
-        let Some(live) = self.trainers.get_mut(&trainer) else { return };
-        if live.lost_at.is_none() {
-            live.lost_at = self.deadlines.arm(now, left, Due::Lost(trainer));
         }
     }
 }

@@ -8,7 +8,7 @@ use trainwire_protocol::id::{Delivery, Token};
 use trainwire_protocol::message::{Deliver, Place};
 
 use super::deadlines::Due;
-use super::input::{Effect, Signal};
+use super::decision::{Effect, Signal};
 use super::ladder::bye;
 use super::live::{LiveTrainer, Service};
 use super::{Scheduler, TaskState};
@@ -38,10 +38,11 @@ impl Scheduler {
         loop {
             let Some(live) = self.trainers.get_mut(&trainer) else { return };
             let Some(job) = self.jobs.get_mut(&live.job) else { return };
-            let Some(spec) = self.state.job(live.job).map(|job| &job.spec) else { return };
+            let Some(durable) = self.state.job(live.job) else { return };
             // Towards the end of a job everybody gets a fair share of what is left.
             let held = live.delivered_at.len();
-            let share = (job.ready.len() + held) / spec.trainers.max(1) as usize + 1;
+            let sharers = durable.trainers.len().max(durable.spec.trainers as usize).max(1);
+            let share = (job.ready.len() + held) / sharers + 1;
             if !live.takes_work() || held >= live.window.min(share) {
                 return;
             }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::Scheduler;
 use super::deadlines::Due;
-use super::input::Effect;
+use super::decision::Effect;
 use super::live::{LiveTrainer, Service};
 use super::retry::{FELL_WITH_ANOTHER, TRAINER_GONE, backoff};
 use super::state::TaskState;
@@ -51,7 +51,7 @@ impl Scheduler {
             self.effect(Effect::Close { connection });
         }
         let attached = self.state.trainer(trainer).is_some_and(super::Trainer::is_attached);
-        let cause = start_failed.then(|| self.start_failure(job, &exit));
+        let cause = start_failed.then(|| self.start_failure(job, &exit, signalled));
         self.record(Record::TrainerEnded { trainer, exit, start_failed });
         self.effect(Effect::Forget { trainer });
         if let Service::Starting { script_task: Some(task), .. } = service {
@@ -69,13 +69,14 @@ impl Scheduler {
     }
 
     /// How a start failed, in words.
-    fn start_failure(&self, job: JobNo, exit: &Exit) -> String {
+    fn start_failure(&self, job: JobNo, exit: &Exit, signalled: bool) -> String {
         match exit {
             Exit::NotStarted { error } => format!("could not be started: {error}"),
-            exit => {
+            _ if signalled => {
                 let within = self.spec(job).map(|spec| spec.start_timeout).unwrap_or_default();
-                format!("did not say Hello within {within:?}: {exit}")
+                format!("did not say Hello within {within:?}")
             }
+            exit => format!("ended before it said Hello: {exit}"),
         }
     }
 

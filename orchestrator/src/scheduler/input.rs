@@ -1,15 +1,13 @@
-//! What goes into the Scheduler and what comes out.
+//! What the Scheduler is told.
 
 use std::time::{Instant, SystemTime};
 
 use trainwire_protocol::id::{JobId, Token};
-use trainwire_protocol::message::{
-    AckEntry, Bye, Checkpoint, Deliver, Heartbeat, Hello, Refused, Stop, TaskResult, Welcome,
-};
+use trainwire_protocol::message::{Bye, Checkpoint, Heartbeat, Hello, TaskResult};
 use trainwire_protocol::task::VerifiedTask;
 
 use crate::job::{JobSpec, StopReason};
-use crate::record::{DeliveryNo, Exit, JobNo, Record, TaskNo, TrainerNo};
+use crate::record::{DeliveryNo, Exit, JobNo, TaskNo, TrainerNo};
 
 /// The time, passed in.
 #[derive(Clone, Copy, Debug)]
@@ -31,7 +29,7 @@ pub struct Ticket(pub u64);
 /// What the Scheduler is told.
 #[derive(Debug)]
 pub enum Input {
-    /// A job with its tasks. Answered with [`Answer::Submitted`] or [`Answer::Rejected`].
+    /// A job with its tasks. Answered with [`Answer::Submitted`](super::Answer::Submitted) or [`Answer::Rejected`](super::Answer::Rejected).
     Submit {
         /// Whom to answer.
         ticket: Ticket,
@@ -44,7 +42,7 @@ pub enum Input {
     },
     /// Random tokens, so that the Scheduler need not make any.
     Tokens(Vec<Token>),
-    /// Stop a job, or one task of it. Answered with [`Answer::Done`] once the stop is under way.
+    /// Stop a job, or one task of it. Answered with [`Answer::Done`](super::Answer::Done) once the stop is under way.
     Stop {
         /// Whom to answer.
         ticket: Ticket,
@@ -77,14 +75,15 @@ pub enum Input {
         trainer: TrainerNo,
         /// Also its group.
         pid: i32,
-        /// See [`Record::TrainerSpawned`].
+        /// See [`Record::TrainerSpawned`](crate::record::Record::TrainerSpawned).
         start_ticks: u64,
-        /// See [`Record::TrainerSpawned`].
+        /// See [`Record::TrainerSpawned`](crate::record::Record::TrainerSpawned).
         boot_id: String,
         /// Where its output goes.
         log: String,
     },
-    /// A trainer process ended, or could not be started ([`Exit::NotStarted`]).
+    /// A trainer process ended, one started by hand included, or could not be started
+    /// ([`Exit::NotStarted`]).
     Exited {
         /// Which.
         trainer: TrainerNo,
@@ -93,7 +92,7 @@ pub enum Input {
         /// The last lines of its output.
         log_tail: String,
     },
-    /// A Hello; its connection awaits [`Effect::Welcome`] or [`Effect::Refuse`].
+    /// A Hello; its connection awaits [`Effect::Welcome`](super::Effect::Welcome) or [`Effect::Refuse`](super::Effect::Refuse).
     Hello {
         /// On which connection.
         connection: ConnectionNo,
@@ -171,150 +170,11 @@ pub enum Input {
         /// The code of the error that ended it; `None` for an end of file.
         code: Option<&'static str>,
     },
-    /// Everything the connection's socket held is in: the answer to [`Effect::Drain`].
+    /// Everything the connection's socket held is in: the answer to [`Effect::Drain`](super::Effect::Drain).
     Drained {
         /// Which.
         connection: ConnectionNo,
     },
     /// A deadline may have passed, see `poll_timeout`.
     Timeout,
-}
-
-/// What the Scheduler decided.
-#[derive(Debug, Default)]
-pub struct Decision {
-    /// To commit, in order.
-    pub records: Vec<Record>,
-    /// To perform, in order, after the records are committed.
-    pub effects: Vec<Effect>,
-}
-
-/// What the driver does for the Scheduler. Each is harmless when its object is gone meanwhile.
-#[derive(Debug, PartialEq)]
-pub enum Effect {
-    /// Answer a request.
-    Answer {
-        /// Whom.
-        ticket: Ticket,
-        /// What.
-        answer: Answer,
-    },
-    /// Bind the job's socket; answered by `Bound` or `BindFailed`.
-    Bind {
-        /// Whose.
-        job: JobNo,
-    },
-    /// Close and remove the job's socket: the job has ended.
-    Unbind {
-        /// Whose.
-        job: JobNo,
-    },
-    /// Start a trainer; answered by `Spawned`, or `Exited` with `NotStarted`.
-    Spawn {
-        /// Number.
-        trainer: TrainerNo,
-        /// Whose command.
-        job: JobNo,
-        /// For its environment.
-        token: Token,
-        /// Script jobs: the task whose parameters go into the environment, and its attempt.
-        script_task: Option<(TaskNo, u32)>,
-    },
-    /// Let the trainer in.
-    Welcome {
-        /// Whom.
-        connection: ConnectionNo,
-        /// With what.
-        welcome: Welcome,
-    },
-    /// Refuse it, then close.
-    Refuse {
-        /// Whom.
-        connection: ConnectionNo,
-        /// Why.
-        refused: Refused,
-    },
-    /// Send a task. `place`, `task_size` and `work` are filled in by the driver.
-    Deliver {
-        /// To whom.
-        connection: ConnectionNo,
-        /// Which.
-        task: TaskNo,
-        /// With what.
-        deliver: Deliver,
-    },
-    /// Acknowledge.
-    Ack {
-        /// To whom.
-        connection: ConnectionNo,
-        /// What.
-        entry: AckEntry,
-    },
-    /// Ask for an end.
-    Stop {
-        /// Whom.
-        connection: ConnectionNo,
-        /// Of what.
-        stop: Stop,
-    },
-    /// No more work.
-    Bye {
-        /// To whom.
-        connection: ConnectionNo,
-        /// Why.
-        bye: Bye,
-    },
-    /// A newer connection took its place: close it.
-    Close {
-        /// Which.
-        connection: ConnectionNo,
-    },
-    /// Read the socket until it would block, feed everything, then say `Drained`. For a connection
-    /// that is gone `Drained` follows at once.
-    Drain {
-        /// Which.
-        connection: ConnectionNo,
-    },
-    /// Signal the trainer's group, or the process alone where it was started by hand.
-    Signal {
-        /// Which.
-        trainer: TrainerNo,
-        /// With what.
-        signal: Signal,
-    },
-    /// The trainer is dead: signal what is left of its own group, close its log.
-    Forget {
-        /// Which.
-        trainer: TrainerNo,
-    },
-}
-
-/// A signal of the stop ladder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Signal {
-    /// SIGTERM.
-    Terminate,
-    /// SIGKILL.
-    Kill,
-}
-
-/// The answer to a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// The job is in the journal.
-    Submitted {
-        /// Its number.
-        job: JobNo,
-        /// The same id with the same bytes was there already.
-        existing: bool,
-    },
-    /// It is not.
-    Rejected {
-        /// Stable, e.g. `job_conflict`.
-        code: &'static str,
-        /// For people.
-        text: String,
-    },
-    /// Under way.
-    Done,
 }

@@ -10,7 +10,8 @@ use trainwire_protocol::id::Delivery;
 use trainwire_protocol::message::{Bye, Stop};
 
 use super::deadlines::Due;
-use super::input::{Answer, Effect, Signal, Ticket};
+use super::decision::{Answer, Effect, Signal};
+use super::input::Ticket;
 use super::live::{Ladder, Service, Step};
 use super::retry::stopped;
 use super::state::TaskState;

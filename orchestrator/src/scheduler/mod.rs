@@ -8,6 +8,7 @@
 //! | --- | --- |
 //! | `submit` | which jobs are taken, when one is over |
 //! | `admission` | who may connect, and what a reconnecting trainer still has |
+//! | `presence` | what silence, a lost connection and a goodbye mean |
 //! | `dispatch` | who gets what; when trainers are started and let go |
 //! | `reports` | what of a trainer's words counts |
 //! | `ladder` | how a delivery and a process are brought to an end |
@@ -17,7 +18,7 @@
 //! | `state`, `apply` | what the records say, and the only code that changes it |
 //! | `live` | what a restart forgets |
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 use std::sync::Arc;
 use std::time::Instant;
@@ -31,11 +32,13 @@ use crate::record::{DeliveryNo, JobNo, Record, TaskNo, TrainerNo};
 mod admission;
 mod apply;
 mod deadlines;
+mod decision;
 mod dispatch;
 mod exits;
 mod input;
 mod ladder;
 mod live;
+mod presence;
 mod reports;
 mod retry;
 mod state;
@@ -43,7 +46,8 @@ mod submit;
 #[cfg(test)]
 mod tests;
 
-pub use input::{Answer, ConnectionNo, Decision, Effect, Input, Now, Signal, Ticket};
+pub use decision::{Answer, Decision, Effect, Signal};
+pub use input::{ConnectionNo, Input, Now, Ticket};
 pub use state::{Delivered, Durable, Holder, Job, Task, TaskState, Trainer, TrainerState};
 
 use deadlines::{Deadlines, Due};
@@ -60,8 +64,8 @@ pub struct Scheduler {
     trainers: BTreeMap<TrainerNo, LiveTrainer>,
     /// Each trainer's present connection, and no other.
     connections: BTreeMap<ConnectionNo, TrainerNo>,
-    /// Of tasks that have not ended.
-    payloads: HashMap<TaskNo, VerifiedTask>,
+    /// Of tasks that have not ended. Ordered, because they are worked off about in order.
+    payloads: BTreeMap<TaskNo, VerifiedTask>,
     tokens: Vec<Token>,
     /// Jobs that would start a trainer if there were a token.
     token_starved: BTreeSet<JobNo>,
@@ -78,7 +82,7 @@ impl Scheduler {
             jobs: BTreeMap::new(),
             trainers: BTreeMap::new(),
             connections: BTreeMap::new(),
-            payloads: HashMap::new(),
+            payloads: BTreeMap::new(),
             tokens: Vec::new(),
             token_starved: BTreeSet::new(),
             deadlines: Deadlines::default(),

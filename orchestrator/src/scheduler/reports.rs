@@ -9,7 +9,8 @@ use trainwire_protocol::message::{
 
 use super::Scheduler;
 use super::deadlines::Due;
-use super::input::{ConnectionNo, Effect};
+use super::decision::Effect;
+use super::input::ConnectionNo;
 use super::state::TaskState;
 use crate::job::StopReason;
 use crate::record::{DeliveryNo, Ending, Metrics, Record, Rung, Scalar, TrainerFailure, TrainerNo};

@@ -8,7 +8,8 @@ use trainwire_protocol::id::JobId;
 use trainwire_protocol::task::VerifiedTask;
 
 use super::Scheduler;
-use super::input::{Answer, Effect, Ticket};
+use super::decision::{Answer, Effect};
+use super::input::Ticket;
 use super::live::{LiveJob, Service};
 use crate::job::JobSpec;
 use crate::record::{JobNo, Next, Record, TaskNo};

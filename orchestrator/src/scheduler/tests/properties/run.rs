@@ -1,100 +1,12 @@
-//! Any inputs in any order: nothing panics, nothing is lost, nothing happens twice.
+//! A run of the Scheduler, checked at every step.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use proptest::prelude::*;
-
 use super::*;
 
-/// One step of a run. Numbers are taken modulo what there is, or a little beyond.
-#[derive(Clone, Copy, Debug)]
-enum Op {
-    /// What a decent driver and decent trainers do next: a spawn, a Hello, a Drained.
-    Answer,
-    Spawned(u64),
-    Hello {
-        trainer: u64,
-        connection: u32,
-        in_hand: u64,
-        own: bool,
-    },
-    Started(u64, u64),
-    Result {
-        connection: u64,
-        delivery: u64,
-        outcome: u8,
-    },
-    Checkpoint(u64, u64, u64),
-    Heartbeat(u64, u64),
-    Progress(u64, u64),
-    Bye(u64),
-    Quiet(u64),
-    Heard(u64),
-    Disconnected(u64),
-    Drained(u64),
-    Exited {
-        trainer: u64,
-        exit: u8,
-    },
-    Stop {
-        task: u64,
-        reason: bool,
-        kill: bool,
-    },
-    Mismatch,
-    BindFailed,
-    Pass(u64),
-    Submit(u8),
-}
-
-fn ops() -> impl Strategy<Value = Vec<Op>> {
-    let small = 0..8_u64;
-    let op = prop_oneof![
-        12 => Just(Op::Answer),
-        1 => small.clone().prop_map(Op::Spawned),
-        2 => (small.clone(), 1..4_u32, 0..32_u64, any::<bool>()).prop_map(
-            |(trainer, connection, in_hand, own)| Op::Hello { trainer, connection, in_hand, own }
-        ),
-        6 => (small.clone(), 0..32_u64).prop_map(|(c, d)| Op::Started(c, d)),
-        6 => (small.clone(), 0..32_u64, 0..8_u8).prop_map(|(connection, delivery, outcome)| Op::Result {
-            connection,
-            delivery,
-            outcome
-        }),
-        1 => (small.clone(), 0..32_u64, 0..3_u64).prop_map(|(c, d, s)| Op::Checkpoint(c, d, s)),
-        1 => (small.clone(), 0..32_u64).prop_map(|(c, d)| Op::Heartbeat(c, d)),
-        1 => (small.clone(), 0..32_u64).prop_map(|(c, d)| Op::Progress(c, d)),
-        1 => small.clone().prop_map(Op::Bye),
-        2 => small.clone().prop_map(Op::Quiet),
-        1 => small.clone().prop_map(Op::Heard),
-        2 => small.clone().prop_map(Op::Disconnected),
-        3 => small.clone().prop_map(Op::Drained),
-        3 => (small.clone(), 0..5_u8).prop_map(|(trainer, exit)| Op::Exited { trainer, exit }),
-        1 => (0..6_u64, any::<bool>(), any::<bool>())
-            .prop_map(|(task, reason, kill)| Op::Stop { task, reason, kill }),
-        1 => Just(Op::Mismatch),
-        1 => Just(Op::BindFailed),
-        3 => (0..90_000_u64).prop_map(Op::Pass),
-        1 => (0..3_u8).prop_map(Op::Submit),
-    ];
-    prop::collection::vec(op, 0..120)
-}
-
-fn specs() -> impl Strategy<Value = JobSpec> {
-    (1..4_u32, 1..5_u32, any::<bool>(), any::<bool>(), 1..4_u32, 1..4_u32, any::<bool>(), any::<bool>())
-        .prop_map(|(trainers, window, script, attach, max_failures, max_losses, replace, stall)| {
-            spec(|spec| {
-                (spec.trainers, spec.window, spec.script, spec.attach) = (trainers, window, script, attach);
-                (spec.max_failures, spec.max_losses) = (max_failures, max_losses);
-                spec.replace_after_failure = replace;
-                spec.stall_timeout = stall.then(|| seconds(20));
-            })
-        })
-}
-
 /// A run, with what the records must add up to.
-struct Run {
-    scheduler: Scheduler,
+pub(super) struct Run {
+    pub(super) scheduler: Scheduler,
     replica: Scheduler,
     now: Instant,
     tokens: u128,
@@ -108,12 +20,12 @@ struct Run {
     alive: BTreeSet<TrainerNo>,
     connected: BTreeSet<ConnectionNo>,
     ended: BTreeMap<DeliveryNo, u32>,
-    closed: BTreeMap<TaskNo, u32>,
+    pub(super) closed: BTreeMap<TaskNo, u32>,
     jobs_ended: BTreeMap<JobNo, u32>,
 }
 
 impl Run {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             scheduler: Scheduler::new(3),
             replica: Scheduler::new(3),
@@ -248,7 +160,7 @@ impl Run {
         self.input(Input::Hello { connection, job: JOB, hello: Box::new(hello), pid: 1 });
     }
 
-    fn perform(&mut self, op: Op) {
+    pub(super) fn perform(&mut self, op: Op) {
         let connection = |number| ConnectionNo(number);
         match op {
             Op::Answer => self.answer(),
@@ -315,7 +227,7 @@ impl Run {
         }
     }
 
-    fn submit(&mut self, spec: JobSpec, tasks: u8) {
+    pub(super) fn submit(&mut self, spec: JobSpec, tasks: u8) {
         let tasks = (0..tasks).map(|number| task(&number.to_string())).collect();
         let job_id = JobId::new(&spec.job_id).unwrap();
         self.input(Input::Submit { ticket: TICKET, spec: Box::new(spec), tasks, job_id });
@@ -336,7 +248,7 @@ impl Run {
     }
 
     /// Questions are answered, what runs dies or delivers, and time passes.
-    fn end_fairly(&mut self, exit: u8, succeed: bool) {
+    pub(super) fn end_fairly(&mut self, exit: u8, succeed: bool) {
         for _ in 0..200 {
             while !(self.binds.is_empty() && self.spawns.is_empty() && self.hellos.is_empty()) {
                 self.answer();
@@ -360,34 +272,5 @@ impl Run {
             self.now += seconds(100);
             self.input(Input::Timeout);
         }
-    }
-}
-
-proptest! {
-    #[test]
-    fn nothing_is_lost_and_nothing_happens_twice(
-        spec in specs(),
-        tasks in 1..6_u8,
-        ops in ops(),
-        exit in 0..4_u8,
-        succeed in any::<bool>(),
-    ) {
-        let mut run = Run::new();
-        run.submit(spec, tasks);
-        for op in ops {
-            run.perform(op);
-        }
-        run.end_fairly(exit, succeed);
-        let state = run.scheduler.state();
-        for (number, task) in state.tasks.iter().enumerate() {
-            prop_assert!(task.state.is_terminal(), "{task:?}");
-            prop_assert_eq!(run.closed.get(&TaskNo(number as u64 + 1)), Some(&1));
-        }
-        for job in &state.jobs {
-            prop_assert!(job.ended && job.trainers.is_empty(), "{job:?}");
-        }
-        // A Scheduler without jobs holds nothing and waits for nothing.
-        prop_assert!(run.scheduler.jobs.is_empty() && run.scheduler.trainers.is_empty());
-        prop_assert!(run.scheduler.connections.is_empty() && run.scheduler.payloads.is_empty());
     }
 }
