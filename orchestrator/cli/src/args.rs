@@ -107,8 +107,8 @@ trainwire works off many tasks one after another, reports its metrics, and can b
 other program works as well: it is started once for each task, finds the parameters as JSON in \
 TRAINWIRE_PARAMS, and its exit code is the outcome.
 
-Relative paths are relative to the current folder, also those in a spec. The flags under Limits go \
-before what a spec says.";
+Relative paths are relative to the current folder, also those in a spec; COMMAND runs there too, \
+unless the spec sets working_dir. The flags under Limits go before what a spec says.";
 
 const RUN_AFTER: &str = "\
 Examples:
