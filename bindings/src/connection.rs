@@ -324,7 +324,7 @@ impl Connection {
             None => {
                 // The session gives what is due and keeps what is not.
                 self.transmit(state, now);
-                self.wake_io_thread_for(state, state.session.poll_timeout());
+                self.wake_io_thread_for_timers(state);
             }
         }
     }
@@ -333,6 +333,10 @@ impl Connection {
     pub(crate) fn transmit(&self, state: &mut State, now: Instant) {
         state.held = None;
         crate::transmit::transmit(self, state, now);
+    }
+
+    pub(crate) fn wake_io_thread_for_timers(&self, state: &mut State) {
+        self.wake_io_thread_for(state, state.session.poll_timeout());
     }
 
     fn wake_io_thread_for(&self, state: &mut State, due: Option<Instant>) {
@@ -345,7 +349,7 @@ impl Connection {
 
     /// From now on the IO thread reads, unless somebody waits.
     pub(crate) fn arm(&self, state: &mut State) {
-        if state.waiting == 0 && !state.armed {
+        if state.waiting == 0 && !state.armed && state.socket.is_some() {
             state.armed = true;
             self.poller.watch(state);
         }

@@ -140,8 +140,10 @@ fn open(py: Python<'_>, environment: Environment) -> PyResult<Arc<Connection>> {
         return Err(end.into_error(py));
     }
     io_thread::spawn(Arc::clone(&connection)).map_err(system)?;
+    // A Bye may have come along with the Welcome; that is for the loop to find.
     let welcomed = connection.wait(py, |state| match &state.end {
-        End::NotYet => state.welcomed.then_some(Ok(())),
+        _ if state.welcomed => Some(Ok(())),
+        End::NotYet => None,
         end => Some(Err(end.clone())),
     });
     match welcomed {

@@ -9,6 +9,7 @@
 //! | [`metrics`] [`outcome`] [`errors`] | values, exceptions, and back |
 //! | [`backend`] [`offline`] [`connection`] | where it goes |
 //! | [`wait`] [`reader`] [`transmit`] [`events`] [`io_thread`] [`poller`] | the shell around the session |
+//! | [`vectors`] | what the tests feed the golden vectors to |
 //! | [`environment`] [`fork`] [`stacks`] [`spool`] [`end`] | processes, and how they end |
 
 mod backend;
@@ -38,6 +39,7 @@ mod stop;
 mod task;
 mod tasks;
 mod transmit;
+mod vectors;
 mod wait;
 
 use pyo3::prelude::*;
@@ -55,5 +57,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(entry::connect, module)?)?;
     module.add_function(wrap_pyfunction!(entry::tasks, module)?)?;
     module.add_function(wrap_pyfunction!(entry::current_task, module)?)?;
-    module.add_function(wrap_pyfunction!(entry::at_exit, module)?)
+    module.add_function(wrap_pyfunction!(entry::at_exit, module)?)?;
+    module.add_function(wrap_pyfunction!(vectors::read_frames, module)?)?;
+    module.add_function(wrap_pyfunction!(vectors::read_task, module)?)
 }

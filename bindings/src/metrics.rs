@@ -140,7 +140,7 @@ impl Collector {
             return unusable(py, &name, &format!("is a {kind} and not one number"));
         };
         if self.metrics.len() == METRICS_MAX {
-            return unusable(py, &name, "is beyond the 1,024 one call can hold");
+            return unusable(py, "1,025 and more", "is beyond the 1,024 one call can hold");
         }
         self.metrics.push(Metric { name, value });
         Ok(())

@@ -8,14 +8,13 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-/// Whether stacks can be dumped from now on. Called at connect; stderr as it is then is used.
+/// Whether stacks can be dumped from now on. Called at connect.
 pub(crate) fn register(py: Python<'_>) -> bool {
     // The last ones: libraries that use real-time signals begin at the first.
     let signal = libc::SIGRTMAX() - 1;
     let registered = (|| {
-        let stderr = PyModule::import(py, "os")?.call_method1("dup", (2,))?;
         let options = PyDict::new(py);
-        options.set_item("file", stderr)?;
+        options.set_item("file", STDERR)?;
         options.set_item("all_threads", true)?;
         PyModule::import(py, "faulthandler")?.call_method("register", (signal,), Some(&options))
     })();
@@ -33,5 +32,8 @@ pub(crate) fn dump() {
         unsafe { libc::kill(libc::getpid(), signal) };
     }
 }
+
+/// By its number: a duplicate would be one more descriptor that forked children hold open.
+const STDERR: i32 = 2;
 
 static SIGNAL: AtomicI32 = AtomicI32::new(0);

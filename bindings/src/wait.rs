@@ -81,6 +81,7 @@ impl Connection {
         let now = Instant::now();
         self.feed_locked(&mut state, reader, now);
         self.transmit(&mut state, now);
+        self.wake_io_thread_for_timers(&mut state);
         self.notify(&state);
     }
 

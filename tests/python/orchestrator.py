@@ -20,7 +20,6 @@ class Peer:
         self.socket = connected
         self.received = b""
         self.heartbeats: list[Any] = []
-        self.heard_at: list[float] = []
         self.hello: Any = None
 
     def send(self, kind: int, **fields: Any) -> None:
@@ -52,11 +51,12 @@ class Peer:
     def bye(self, code: str = "job_done") -> None:
         self.send(wire.BYE, code=code)
 
-    def next(self, seconds: float = 20) -> tuple[int, Any]:
+    def next(self, until: float | None = None) -> tuple[int, Any]:
         """The next message. Heartbeats are kept aside."""
-        self.socket.settimeout(seconds)
+        until = until or time.monotonic() + 20
         while True:
             while (taken := wire.take_frame(self.received)) is None:
+                self.socket.settimeout(max(until - time.monotonic(), 1e-3))
                 data = self.socket.recv(1 << 16)
                 if not data:
                     raise EOFError
@@ -66,7 +66,6 @@ class Peer:
             if kind != wire.HEARTBEAT:
                 return kind, message
             self.heartbeats.append(message)
-            self.heard_at.append(time.monotonic())
 
     def expect(self, kind: int) -> Any:
         got, message = self.next()
