@@ -7,7 +7,7 @@ use super::deadlines::Due;
 use super::decision::Effect;
 use super::live::{LiveTrainer, Service};
 use super::retry::{FELL_WITH_ANOTHER, TRAINER_GONE, backoff};
-use super::state::TaskState;
+use super::state::{TaskState, TrainerState};
 use crate::record::{DeliveryNo, Ending, Exit, JobNo, Record, Rung, TrainerFailure, TrainerNo};
 
 impl Scheduler {
@@ -30,7 +30,9 @@ impl Scheduler {
     /// The trainer is gone and its socket empty: verdicts, then nothing of it is left.
     pub(super) fn bury(&mut self, now: Instant, trainer: TrainerNo, exit: Exit, log_tail: &str) {
         let Some(live) = self.trainers.get(&trainer) else { return };
-        let (job, signalled, connected) = (live.job, live.signalled(), live.connection_number > 0);
+        let (job, signalled) = (live.job, live.signalled());
+        let state = self.state.trainer(trainer).map(|trainer| &trainer.state);
+        let connected = matches!(state, Some(TrainerState::Bound { .. }));
         let endings: Vec<(DeliveryNo, Ending)> = self
             .in_hand(trainer)
             .map(|(delivery, task)| (delivery, verdict(task.state, &exit, signalled, connected)))
