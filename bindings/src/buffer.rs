@@ -51,6 +51,13 @@ impl Buffer {
         if filled == 0 { Ok(()) } else { Err(PyErr::fetch(slf.py())) }
     }
 
+    /// Python 3.12 makes this name for every buffer; before, type checkers and PEP 688 want it too.
+    #[pyo3(signature = (flags, /))]
+    fn __buffer__<'py>(slf: &Bound<'py, Self>, flags: i32) -> PyResult<Bound<'py, PyMemoryView>> {
+        let _ = flags; // a memoryview asks for all it can have
+        PyMemoryView::from(slf.as_any())
+    }
+
     fn __len__(&self) -> usize {
         self.bytes.len()
     }

@@ -91,11 +91,11 @@ struct Family {
 }
 
 fn header(len: usize, out: &mut Vec<u8>, family: Family) -> PyResult<()> {
-    if let (Some((base, max)), Ok(short)) = (family.fix, u8::try_from(len)) {
-        if len <= max {
-            out.push(base | short);
-            return Ok(());
-        }
+    if let (Some((base, max)), Ok(short)) = (family.fix, u8::try_from(len))
+        && len <= max
+    {
+        out.push(base | short);
+        return Ok(());
     }
     if let (Some(marker), Ok(len)) = (family.one, u8::try_from(len)) {
         out.extend([marker, len]);

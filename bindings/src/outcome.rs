@@ -152,12 +152,15 @@ fn lossy(value: &Bound<'_, PyAny>) -> String {
 
 /// As much of the start as a string of a message may have.
 fn start(mut text: String) -> String {
-    text.truncate(text.floor_char_boundary(STRING_SIZE_BYTES_MAX));
+    let fits = text.len().min(STRING_SIZE_BYTES_MAX);
+    text.truncate((0..=fits).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0));
     text
 }
 
 /// As much of the end, where the cause is, as a traceback may have.
-fn end(text: String) -> String {
+fn end(mut text: String) -> String {
     let surplus = text.len().saturating_sub(TRACEBACK_SIZE_BYTES_MAX);
-    text[text.ceil_char_boundary(surplus)..].to_owned()
+    let surplus = (surplus..text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len());
+    text.drain(..surplus);
+    text
 }

@@ -168,9 +168,10 @@ impl Task {
         Ok(self.params.get_or_init(|| params.unbind()).bind(py).clone())
     }
 
-    fn params_as<'py>(slf: &Bound<'py, Self>, r#type: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    #[pyo3(signature = (into, /))]
+    fn params_as<'py>(slf: &Bound<'py, Self>, into: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         static CONVERT: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-        CONVERT.import(slf.py(), "trainwire._params_as", "convert")?.call1((slf, r#type))
+        CONVERT.import(slf.py(), "trainwire._params_as", "convert")?.call1((slf, into))
     }
 
     #[getter]

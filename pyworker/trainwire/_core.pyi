@@ -4,7 +4,24 @@ from collections.abc import Iterable, Iterator, Mapping
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Generic, TypeVar, final
+from typing import Any, Generic, TypeVar, final
+
+__all__ = [
+    "Buffer",
+    "Checkpoint",
+    "Epochs",
+    "StopRequest",
+    "Task",
+    "Tasks",
+    "Track",
+    "__version__",
+    "_at_exit",
+    "_read_frames",
+    "_read_task",
+    "connect",
+    "current",
+    "tasks",
+]
 
 _T = TypeVar("_T")
 _Item = TypeVar("_Item")
@@ -116,7 +133,7 @@ class Task:
 
         Raises `ParamsError`, which names the byte, for what is not a msgpack map.
         """
-    def params_as(self, type: type[_T]) -> _T:
+    def params_as(self, into: type[_T], /) -> _T:
         """The parameters as a dataclass, a pydantic model, or anything msgspec can decode.
 
         Raises `ParamsError`, which names the field.
@@ -173,9 +190,7 @@ class Task:
 
         Returns when the result is acknowledged or in the spool, or the next task is here already.
         """
-    def fail(
-        self, error: BaseException | str, *, retry: bool | float | None = None
-    ) -> None:
+    def fail(self, error: BaseException | str, *, retry: bool | float | None = None) -> None:
         """Ends the task as failed.
 
         `retry`: `None` leaves it to the job's limits, `False` is final, `True` or a number of

@@ -25,8 +25,8 @@ def convert(task: Task, into: type[T]) -> T:
     if dataclasses.is_dataclass(into):
         return typing.cast(T, _dataclass(task.params, into, ""))
     if hasattr(into, "model_validate"):
-        return _pydantic(task, into)
-    return _msgspec(task, into)
+        return typing.cast(T, _pydantic(task, into))
+    return typing.cast(T, _msgspec(task, into))
 
 
 def _pydantic(task: Task, into: Any) -> Any:

@@ -39,9 +39,7 @@ class Trainer:
 def trainer(fn: Fit, /, *, keep_going: bool = False) -> Trainer: ...
 @overload
 def trainer(fn: None = None, /, *, keep_going: bool = False) -> Callable[[Fit], Trainer]: ...
-def trainer(
-    fn: Fit | None = None, /, *, keep_going: bool = False
-) -> Trainer | Callable[[Fit], Trainer]:
+def trainer(fn: Fit | None = None, /, *, keep_going: bool = False) -> Trainer | Callable[[Fit], Trainer]:
     """Makes a `Trainer` of a function: `@trainer` or `@trainer(keep_going=True)`.
 
     `keep_going`: after a task that raised an `Exception`, go on with the next one.

@@ -42,14 +42,12 @@ def left_behind(path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "code"),
     [
-        (lambda path: None, "socket_no_such_name"),
+        (lambda _: None, "socket_no_such_name"),
         (lambda path: path.touch(), "socket_not_a_stream_socket"),
-        (lambda path: left_behind(path), "socket_nobody_listens"),
+        (left_behind, "socket_nobody_listens"),
     ],
 )
-def test_nobody_to_connect_to(
-    orchestrator: Orchestrator, start: Start, tmp_path: Path, make: Any, code: str
-) -> None:
+def test_nobody_to_connect_to(start: Start, tmp_path: Path, make: Any, code: str) -> None:
     path = tmp_path / "other"
     make(path)
     trainer = start(REPORTS_THE_ERROR, TRAINWIRE_SOCKET=str(path))
@@ -62,9 +60,7 @@ def test_nobody_to_connect_to(
     ("name", "value", "code"),
     [("TRAINWIRE_TOKEN", "xyz", "bad_token"), ("TRAINWIRE_JOB_ID", "../x", "bad_job_id")],
 )
-def test_an_environment_that_cannot_be(
-    orchestrator: Orchestrator, start: Start, name: str, value: str, code: str
-) -> None:
+def test_an_environment_that_cannot_be(start: Start, name: str, value: str, code: str) -> None:
     trainer = start(REPORTS_THE_ERROR, **{name: value})
     kind, words = trainer.ends().splitlines()
     assert kind == f"ConnectError {code}"
@@ -179,7 +175,7 @@ def test_a_descriptor_that_cannot_be_trusted(
         "not_sealed": lambda: [memfd(data, seals=0x7)],
         "size_mismatch": lambda: [memfd(data + b"\0")],
         "payload_not_memory": lambda: [os.open(tmp_path, os.O_RDONLY)],
-        "descriptor_missing": lambda: [],
+        "descriptor_missing": list,
     }[case]()
     peer.deliver_descriptor(1, descriptors, len(data))
     result = peer.acked_result(1)

@@ -65,7 +65,9 @@ def test_leaving_the_with_block(
     trainer.ends(code)
 
 
-def test_an_exception_goes_on_unless_the_trainer_keeps_going(orchestrator: Orchestrator, start: Start) -> None:
+def test_an_exception_goes_on_unless_the_trainer_keeps_going(
+    orchestrator: Orchestrator, start: Start
+) -> None:
     trainer = start("""
         for task in trainwire.tasks(keep_going=True):
             with task:
@@ -233,7 +235,11 @@ def test_ctrl_c_while_training(orchestrator: Orchestrator, start: Start) -> None
     trainer.stdout.readline()
     trainer.send_signal(signal.SIGINT)
     result = peer.acked_result()
-    assert (outcome(result), text(result.error.type), result.error.fatal) == ("Failed", "KeyboardInterrupt", True)
+    assert (outcome(result), text(result.error.type), result.error.fatal) == (
+        "Failed",
+        "KeyboardInterrupt",
+        True,
+    )
     trainer.ends(-signal.SIGINT)
 
 

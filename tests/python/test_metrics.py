@@ -24,8 +24,10 @@ REPORT = """
     ("call", "wanted"),
     [
         ("{'a': 1, 'b': 0.5, 'c': True, 'd': False}", {"a": 1, "b": 0.5, "c": 1, "d": 0}),
-        ("{'a': np.float32(0.5), 'b': np.int64(3), 'c': np.array(2.5), 'd': np.array([7])}",
-         {"a": 0.5, "b": 3, "c": 2.5, "d": 7}),
+        (
+            "{'a': np.float32(0.5), 'b': np.int64(3), 'c': np.array(2.5), 'd': np.array([7])}",
+            {"a": 0.5, "b": 3, "c": 2.5, "d": 7},
+        ),
         ("{'a': Decimal('0.5'), 'b': Fraction(1, 4)}", {"a": 0.5, "b": 0.25}),
         ("{'a': {'b': {'c': 1}}, 'd': OrderedDict(e=2)}, f=UserDict(g=3)", {"a/b/c": 1, "d/e": 2, "f/g": 3}),
         ("{0: 1.0, None: 2.0}", {"0": 1, "None": 2}),
@@ -85,11 +87,13 @@ def test_strictness_raises(orchestrator: Orchestrator, start: Start) -> None:
 
 
 def test_warnings_as_errors_do_not_kill(orchestrator: Orchestrator, start: Start) -> None:
-    trainer = start("import warnings; warnings.simplefilter('error')\n" + """
-with trainwire.connect() as task:
-    task.report(a="x")
-    task.finish(b=[1], c="text", d=1)
-""")
+    trainer = start("""
+        import warnings
+        warnings.simplefilter("error")
+        with trainwire.connect() as task:
+            task.report(a="x")
+            task.finish(b=[1], c="text", d=1)
+    """)
     peer = orchestrator.accept().welcome()
     peer.deliver(1)
     assert metrics(peer.acked_result()) == {"c": "text", "d": 1}

@@ -18,9 +18,10 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 import pytest
-import trainwire
 from conftest import Start
 from orchestrator import Orchestrator
+
+import trainwire
 
 
 def task(**params: Any) -> trainwire.Task:
@@ -227,9 +228,7 @@ GOOD: dict[str, Any] = {"lr": 1, "layers": [64, 32], "optimizer": {"name": "adam
 
 def test_params_as_a_dataclass() -> None:
     settings = task(**GOOD, data="there", weights=bytes(70_000)).params_as(Settings)
-    assert settings == Settings(
-        1.0, [64, 32], Optimizer("adam"), data=Path("there"), weights=bytes(70_000)
-    )
+    assert settings == Settings(1.0, [64, 32], Optimizer("adam"), data=Path("there"), weights=bytes(70_000))
     assert type(settings.lr) is float and type(settings.weights) is bytes
 
 

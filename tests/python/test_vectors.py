@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import trainwire
 import wire
+
+import trainwire
 from trainwire import _core
 
 VECTORS = Path(__file__).parents[1] / "vectors"
@@ -83,7 +84,7 @@ ENUMERATIONS = ("Role", "InHandState", "RetryAdvice", "Place", "Outcome", "AckKi
 
 
 @pytest.mark.parametrize("vector", cases("tasks"))
-def test_tasks(vector: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tasks(vector: Any) -> None:
     data = bytes.fromhex(vector["bytes"])
     if "error" in vector:
         with pytest.raises(trainwire.TrainwireError) as raised:
