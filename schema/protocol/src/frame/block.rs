@@ -41,7 +41,7 @@ impl BlockPool {
         self.blocks.push(block);
     }
 
-    /// Drops blocks smaller than this that nobody looks into: the reader needs larger ones now.
+    /// Forgets blocks smaller than this: the reader needs larger ones now.
     pub(super) fn outgrow(&mut self, size_bytes: usize) {
         self.blocks.retain(|block| block.len() >= size_bytes);
     }

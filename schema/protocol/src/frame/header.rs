@@ -24,17 +24,6 @@ pub enum Kind {
     Bye = 14,
 }
 
-/// Which way a message may travel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
-    /// From a trainer to the orchestrator.
-    FromTrainer,
-    /// From the orchestrator to a trainer.
-    ToTrainer,
-    /// Either way.
-    Both,
-}
-
 impl Kind {
     /// Every kind, in the order of its byte.
     pub const ALL: [Self; 12] = [
@@ -55,20 +44,6 @@ impl Kind {
     /// The kind a header's byte stands for.
     pub fn from_byte(byte: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| *kind as u8 == byte)
-    }
-
-    /// Which way it may travel.
-    pub fn direction(self) -> Direction {
-        match self {
-            Self::Hello
-            | Self::Started
-            | Self::Report
-            | Self::Checkpoint
-            | Self::Result
-            | Self::Heartbeat => Direction::FromTrainer,
-            Self::Welcome | Self::Refused | Self::Deliver | Self::Ack | Self::Stop => Direction::ToTrainer,
-            Self::Bye => Direction::Both,
-        }
     }
 }
 

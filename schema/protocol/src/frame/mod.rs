@@ -18,6 +18,6 @@ mod header;
 mod reader;
 mod writer;
 
-pub use header::{Direction, Kind};
+pub use header::Kind;
 pub use reader::{Frame, FrameReader, ReaderLimits};
 pub use writer::{DeliverPayload, FrameWriter, IO_SLICES_MAX, IoSlices};

@@ -296,7 +296,10 @@ impl Encoder {
                 MetricValue::Number(value) => (*value, None),
                 MetricValue::Text(text) => (0.0, Some(self.string("Metric.text", text)?)),
             };
+            // What equals the default is left out, and -0.0 equals 0.0.
+            self.builder.force_defaults(value == 0.0 && value.is_sign_negative());
             let metric = wire::Metric::create(&mut self.builder, &wire::MetricArgs { name, value, text });
+            self.builder.force_defaults(false);
             self.metrics.push(metric);
         }
         Ok(Some(self.builder.create_vector(&self.metrics)))

@@ -72,6 +72,7 @@ fn msgpack_means_what_the_vectors_say() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "minutes, to compare texts")]
 fn the_vectors_are_the_bytes_this_release_writes() {
     for (file, cases) in [(FRAMES, frames()), (TASKS, tasks()), (MSGPACK, msgpacks())] {
         let file: Vec<Value> = serde_json::from_str(file).unwrap();
