@@ -10,7 +10,7 @@ use tokio::net::UnixStream;
 use trainwire_protocol::frame::{FrameReader, FrameWriter, ReaderLimits};
 use trainwire_protocol::id::{Delivery, Instance, JobId, Token};
 use trainwire_protocol::message::{
-    Deliver, FromTrainer, Hello, Outcome, Refused, Role, TaskResult, ToTrainer, Welcome,
+    AckEntry, Deliver, FromTrainer, Hello, Outcome, Refused, Role, TaskResult, ToTrainer, Welcome,
 };
 
 use crate::within;
@@ -18,6 +18,8 @@ use crate::within;
 /// One connection to a job's socket.
 pub struct Peer {
     pub stream: UnixStream,
+    /// Heard and not looked at.
+    pub acks: Vec<AckEntry>,
     reader: FrameReader,
 }
 
@@ -30,17 +32,18 @@ pub enum Heard {
 }
 
 impl Peer {
-    pub async fn connect(socket: &Path) -> Self {
-        let stream = UnixStream::connect(socket).await.expect("somebody listens");
-        Self { stream, reader: FrameReader::new(ReaderLimits::default()) }
+    pub fn new(stream: UnixStream) -> Self {
+        Self { stream, acks: Vec::new(), reader: FrameReader::new(ReaderLimits::default()) }
     }
 
-    /// An honest trainer started by hand: connected and let in.
-    pub async fn attach(socket: &Path, job_id: &str) -> Self {
-        let mut peer = Self::connect(socket).await;
-        peer.send(&[FromTrainer::Hello(hello(job_id, None))]).await;
-        peer.welcome().await;
-        peer
+    pub async fn connect(socket: &Path) -> Self {
+        Self::new(UnixStream::connect(socket).await.expect("somebody listens"))
+    }
+
+    /// As an honest trainer started by hand, and let in.
+    pub async fn join(&mut self, job_id: &str) -> Welcome {
+        self.send(&[FromTrainer::Hello(hello(job_id, None))]).await;
+        self.welcome().await
     }
 
     /// Messages as the protocol wants them.
@@ -57,7 +60,8 @@ impl Peer {
     pub async fn hear(&mut self) -> Heard {
         loop {
             if let Some(frame) = self.reader.next().expect("the orchestrator keeps to the protocol") {
-                let (message, task) = frame.decode_to_trainer().expect("the orchestrator keeps to the protocol");
+                let (message, task) =
+                    frame.decode_to_trainer().expect("the orchestrator keeps to the protocol");
                 return Heard::Message(message, task);
             }
             match within(self.stream.read(self.reader.spare())).await {
@@ -75,15 +79,23 @@ impl Peer {
         }
     }
 
-    /// The next Deliver and its task, past whatever else comes.
-    pub async fn delivered(&mut self) -> (Deliver, Bytes) {
+    /// The next Deliver and its task, past whatever else comes; `None` at the end of the connection.
+    pub async fn delivered(&mut self) -> Option<(Deliver, Bytes)> {
         loop {
             match self.hear().await {
-                Heard::Message(ToTrainer::Deliver(deliver), task) => return (deliver, task.unwrap_or_default()),
+                Heard::Message(ToTrainer::Deliver(deliver), task) => {
+                    return Some((deliver, task.unwrap_or_default()));
+                }
+                Heard::Message(ToTrainer::Bye(_), _) | Heard::End => return None,
                 Heard::Message(..) => {}
-                Heard::End => panic!("the connection ended without a Deliver"),
             }
         }
+    }
+
+    /// Says nothing more, and listens on.
+    pub async fn end(&mut self) {
+        // It may be closed already.
+        let _ = self.stream.shutdown().await;
     }
 
     /// What is said at the end of the connection, if anything is.

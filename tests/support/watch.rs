@@ -86,20 +86,30 @@ impl Watch {
 
     /// How deliveries ended so far, in order.
     pub fn endings(&self) -> Vec<&Ending> {
-        let ending = |record| if let &Record::Ended { ref ending, .. } = record { Some(ending) } else { None };
-        self.records().filter_map(ending).collect()
+        self.picked(|record| match record {
+            Record::Ended { ending, .. } => Some(ending),
+            _ => None,
+        })
     }
 
     /// The stop ladder as it was climbed so far.
     pub fn rungs(&self) -> Vec<Rung> {
-        let rung = |record| if let &Record::Stopping { rung, .. } = record { Some(rung) } else { None };
-        self.records().filter_map(rung).collect()
+        self.picked(|record| match record {
+            Record::Stopping { rung, .. } => Some(*rung),
+            _ => None,
+        })
     }
 
     /// The pids that connected so far.
     pub fn pids(&self) -> Vec<i32> {
-        let pid = |record| if let &Record::TrainerBound { pid, .. } = record { Some(pid) } else { None };
-        self.records().filter_map(pid).collect()
+        self.picked(|record| match record {
+            Record::TrainerBound { pid, .. } => Some(*pid),
+            _ => None,
+        })
+    }
+
+    fn picked<'a, T>(&'a self, pick: impl Fn(&'a Record) -> Option<T>) -> Vec<T> {
+        self.records().filter_map(pick).collect()
     }
 }
 

@@ -1,0 +1,12 @@
+//! The life of jobs with real trainers: Python processes that end well, fail, die, hang, ignore
+//! everything, and are started by hand.
+
+mod attached;
+mod deaths;
+mod endings;
+mod payloads;
+mod retries;
+mod silence;
+mod sockets;
+mod starts;
+mod stops;
