@@ -34,7 +34,7 @@ pub struct Config {
     /// Default 4 GiB.
     pub unfinished_bytes_max: u64,
     /// With a journal in memory: records kept for each job, for event streams that start late or
-    /// fall behind. Default 65,536.
+    /// fall behind. Default 16,384.
     pub volatile_records_max: usize,
 }
 
@@ -48,7 +48,7 @@ impl Default for Config {
             handshake_timeout: Duration::from_secs(10),
             unfinished_tasks_max: 1_000_000,
             unfinished_bytes_max: 4 << 30,
-            volatile_records_max: 65_536,
+            volatile_records_max: 16_384,
         }
     }
 }

@@ -8,6 +8,7 @@
 //!                            spool/                       results that could not be acknowledged
 //! ```
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use trainwire_protocol::id::JobId;
@@ -53,7 +54,12 @@ impl Layout {
     }
 
     pub(crate) fn work(&self, job: &JobId, task: TaskNo, task_id: &str) -> PathBuf {
-        self.job(job).join("work").join(task_name(task, task_id))
+        self.work_of(job).join(&*task_name(task, task_id))
+    }
+
+    /// The folder of the job's work folders.
+    pub(crate) fn work_of(&self, job: &JobId) -> PathBuf {
+        self.job(job).join("work")
     }
 
     pub(crate) fn metrics(&self, job: &JobId, task: TaskNo, task_id: &str) -> PathBuf {
@@ -70,11 +76,11 @@ impl Layout {
 }
 
 /// A task's id where it is fit for a file's name, else its number, which no fit id looks like.
-fn task_name(task: TaskNo, task_id: &str) -> String {
+pub(crate) fn task_name(task: TaskNo, task_id: &str) -> Cow<'_, str> {
     let fit = task_id.len() <= TASK_NAME_SIZE_BYTES_MAX
         && task_id.starts_with(|first: char| first.is_ascii_alphanumeric())
         && task_id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-=,+".contains(&byte));
-    if fit { task_id.to_owned() } else { format!("_task-{}", task.0) }
+    if fit { task_id.into() } else { format!("_task-{}", task.0).into() }
 }
 
 /// A file's name may have 255 bytes, the ending included.

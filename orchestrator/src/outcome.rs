@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::journal::Entry;
-use crate::record::{DeliveryNo, Ending, Metrics, Next, Record, TaskNo, TrainerNo};
+use crate::record::{Ending, Metrics, Next, Record, TaskNo, TrainerNo};
 
 /// A job that has ended.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,7 +75,6 @@ pub(crate) struct Fold {
     tasks: Vec<Folding>,
     /// Tasks of a job are numbered without gaps.
     first: Option<TaskNo>,
-    deliveries: HashMap<DeliveryNo, TaskNo>,
     logs: HashMap<TrainerNo, PathBuf>,
 }
 
@@ -84,7 +83,8 @@ struct Folding {
     task_id: Arc<str>,
     model_name: Arc<str>,
     attempts: u32,
-    log: Option<PathBuf>,
+    /// That had it last.
+    trainer: Option<TrainerNo>,
     started_at: Option<SystemTime>,
     duration: Duration,
     evidence: Vec<Ending>,
@@ -100,7 +100,7 @@ impl Fold {
                     task_id: task_id.as_str().into(),
                     model_name: model_name.as_str().into(),
                     attempts: 0,
-                    log: None,
+                    trainer: None,
                     started_at: None,
                     duration: Duration::ZERO,
                     evidence: Vec::new(),
@@ -110,34 +110,27 @@ impl Fold {
             Record::TrainerSpawned { trainer, log, .. } => {
                 self.logs.insert(*trainer, PathBuf::from(log));
             }
-            Record::TrainerEnded { trainer, .. } => {
-                self.logs.remove(trainer);
-            }
-            Record::Delivered { delivery, task, trainer, attempt } => {
-                self.deliveries.insert(*delivery, *task);
-                let log = self.logs.get(trainer).cloned();
-                if let Some(task) = self.task_mut(*task) {
+            Record::Delivered { trainer, attempt, .. } => {
+                if let Some(task) = self.task_mut(entry) {
                     task.attempts = *attempt;
-                    task.log = log;
+                    task.trainer = Some(*trainer);
                     task.started_at = Some(entry.at);
                 }
             }
-            Record::Started { delivery } => {
-                let task = self.deliveries.get(delivery).copied();
-                if let Some(task) = task.and_then(|task| self.task_mut(task)) {
+            Record::Started { .. } => {
+                if let Some(task) = self.task_mut(entry) {
                     task.started_at = Some(entry.at);
                 }
             }
-            Record::Ended { delivery, ending, next, .. } => {
-                let task = self.deliveries.remove(delivery);
-                if let Some(task) = task.and_then(|task| self.task_mut(task)) {
+            Record::Ended { ending, next, .. } => {
+                if let Some(task) = self.task_mut(entry) {
                     let started_at = task.started_at.take().unwrap_or(entry.at);
                     task.duration = entry.at.duration_since(started_at).unwrap_or_default();
                     task.end(Some(ending), next);
                 }
             }
-            Record::Closed { task, next } => {
-                if let Some(task) = self.task_mut(*task) {
+            Record::Closed { next, .. } => {
+                if let Some(task) = self.task_mut(entry) {
                     task.end(None, next);
                 }
             }
@@ -161,14 +154,15 @@ impl Fold {
             // Of a job that has ended every task has.
             state: task.end.clone().unwrap_or(TaskEnd::Cancelled),
             attempts: task.attempts,
-            log: task.log.clone(),
+            log: task.trainer.and_then(|trainer| self.logs.get(&trainer)).cloned(),
             duration: task.duration,
         });
         JobOutcome { tasks: tasks.collect() }
     }
 
-    fn task_mut(&mut self, task: TaskNo) -> Option<&mut Folding> {
-        let index = self.index(task)?;
+    /// The task an entry is about.
+    fn task_mut(&mut self, entry: &Entry) -> Option<&mut Folding> {
+        let index = self.index(entry.task?)?;
         self.tasks.get_mut(index)
     }
 

@@ -8,6 +8,7 @@ use trainwire_protocol::session::Timeouts;
 
 use super::Driver;
 use crate::connection::{Command, Connector};
+use crate::layout::task_name;
 use crate::listener::Listener;
 use crate::record::{JobNo, TaskNo};
 use crate::scheduler::{ConnectionNo, Effect, Input};
@@ -99,8 +100,7 @@ impl Driver {
         let Some(payload) = self.payloads.get(&task_no).cloned() else { return };
         let Some(task) = self.scheduler.state().task(task_no) else { return };
         if let Some(slot) = self.jobs.get(&task.job) {
-            let work = self.layout.work(&slot.feed.job_id, task_no, &task.task_id);
-            deliver.work = Some(work.to_string_lossy().into_owned());
+            deliver.work = Some(format!("{}/{}", slot.work, task_name(task_no, &task.task_id)));
         }
         deliver.task_size = payload.size_bytes();
         deliver.place = payload.place();

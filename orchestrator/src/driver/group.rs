@@ -98,7 +98,7 @@ impl Driver {
         if self.committing.is_some() || self.collecting.acts.is_empty() {
             return;
         }
-        let mut group = std::mem::take(&mut self.collecting);
+        let mut group = std::mem::replace(&mut self.collecting, std::mem::take(&mut self.spare));
         match &self.writer {
             Some(writer) if !group.batch.entries.is_empty() => {
                 writer.commit(std::mem::take(&mut group.batch));
@@ -116,9 +116,9 @@ impl Driver {
         }
     }
 
-    fn perform_all(&mut self, group: Group) {
-        let mut entries = group.batch.entries.into_iter();
-        for act in group.acts {
+    fn perform_all(&mut self, mut group: Group) {
+        let mut entries = group.batch.entries.drain(..);
+        for act in group.acts.drain(..) {
             match act {
                 Act::Publish => {
                     if let Some(entry) = entries.next() {
@@ -128,6 +128,11 @@ impl Driver {
                 Act::Progress { task, attempt, report } => self.publish_progress(task, attempt, report),
                 Act::Perform(effect) => self.perform(effect),
             }
+        }
+        drop(entries);
+        group.batch.payloads.clear();
+        if group.acts.capacity() <= SPARE_ACTS_MAX {
+            self.spare = group;
         }
     }
 
@@ -163,7 +168,7 @@ impl Driver {
     fn publish_progress(&mut self, task_no: TaskNo, attempt: u32, report: Report) {
         let Some(task) = self.scheduler.state().task(task_no) else { return };
         let Some(slot) = self.jobs.get(&task.job) else { return };
-        if let Some(metrics) = &self.metrics {
+        if let Some(metrics) = &mut self.metrics {
             let path = self.layout.metrics(&slot.feed.job_id, task_no, &task.task_id);
             metrics.write(task_no, path, attempt, report.clone());
         }
@@ -176,14 +181,15 @@ impl Driver {
         let kept_max = self.writer.is_none().then_some(self.config.volatile_records_max);
         let span = tracing::info_span!("job", id = %job_id);
         let feed = Arc::new(Feed::new(job, job_id, kept_max));
-        self.jobs.insert(job, JobSlot { feed, spec: Arc::new(spec.clone()), listener: None, span });
+        let work = self.layout.work_of(&feed.job_id).to_string_lossy().into_owned();
+        self.jobs.insert(job, JobSlot { feed, spec: Arc::new(spec.clone()), listener: None, work, span });
     }
 
     fn release_task(&mut self, task: TaskNo) {
         if let Some(payload) = self.payloads.remove(&task) {
             self.budget.give_back(payload.charge());
         }
-        if let Some(metrics) = &self.metrics {
+        if let Some(metrics) = &mut self.metrics {
             metrics.close(task);
         }
     }
@@ -203,6 +209,9 @@ impl JobSlot {
         tracing::debug!(seq = entry.seq.0, "{}", Escaped(&record));
     }
 }
+
+/// More memory than this is given back: the submission of a large job is rare.
+const SPARE_ACTS_MAX: usize = 4_096;
 
 /// Some ten thousand tasks' worth.
 const ACTS_MAX: usize = 65_536;

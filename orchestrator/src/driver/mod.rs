@@ -89,6 +89,8 @@ pub(crate) struct Driver {
     collecting: Group,
     /// With the writer: what to do once its records are committed.
     committing: Option<Group>,
+    /// An empty one, for its memory.
+    spare: Group,
     /// Caused by our own effects.
     followups: VecDeque<Input>,
     catching_up: Option<CatchingUp>,
@@ -102,6 +104,8 @@ struct JobSlot {
     spec: Arc<JobSpec>,
     /// Between `Bind` and `Unbind`.
     listener: Option<Listener>,
+    /// The folder of its tasks' work folders, as trainers are told it.
+    work: String,
     span: tracing::Span,
 }
 
@@ -134,6 +138,7 @@ pub(crate) async fn run(parts: Parts) {
         connection_numbers: Arc::default(),
         collecting: Group::default(),
         committing: None,
+        spare: Group::default(),
         followups: VecDeque::new(),
         catching_up: None,
         writer,
@@ -292,7 +297,7 @@ impl Driver {
 
 impl JobSlot {
     fn ended(feed: Arc<Feed>) -> Self {
-        Self { feed, spec: Arc::default(), listener: None, span: tracing::Span::none() }
+        Self { feed, spec: Arc::default(), listener: None, work: String::new(), span: tracing::Span::none() }
     }
 }
 
