@@ -5,7 +5,19 @@ use std::process::Command;
 /// Names of all crates `package` is built with, tests aside.
 fn reaches(package: &str) -> Vec<String> {
     let output = Command::new(env!("CARGO"))
-        .args(["tree", "--offline", "--locked", "--edges", "normal", "--prefix", "none", "--format", "{p}", "-p", package])
+        .args([
+            "tree",
+            "--offline",
+            "--locked",
+            "--edges",
+            "normal",
+            "--prefix",
+            "none",
+            "--format",
+            "{p}",
+            "-p",
+            package,
+        ])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .expect("cargo runs");
@@ -49,7 +61,8 @@ fn the_extension_knows_neither_tokio_nor_the_orchestrator() {
 #[test]
 fn the_command_line_uses_the_library_alone() {
     let manifest = include_str!("../orchestrator/cli/Cargo.toml");
-    let dependencies = manifest.split("[dependencies]").nth(1).expect("a section").split("\n[").next().unwrap_or("");
+    let dependencies =
+        manifest.split("[dependencies]").nth(1).expect("a section").split("\n[").next().unwrap_or("");
     assert!(dependencies.contains("trainwire.workspace"));
     for inner in ["trainwire-unix", "trainwire-protocol", "rusqlite"] {
         assert!(!dependencies.contains(inner), "the command line must not know {inner}");
