@@ -82,4 +82,5 @@ pub use record::{Record, Seq};
 pub use stream::EventStream;
 pub use submission::{Job, TrainingTask};
 pub use trainwire_protocol::id::JobId;
+pub use trainwire_protocol::limits;
 pub use trainwire_protocol::message::Report;

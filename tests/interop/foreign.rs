@@ -102,9 +102,10 @@ fn generate(flatc: &Path, language: &str, folder: &Path) {
 }
 
 /// Skips, or fails where everything has to be there.
+#[expect(clippy::print_stderr, reason = "a skip says why")]
 fn absent(what: &str) -> Option<Foreign> {
     let required = std::env::var_os("TRAINWIRE_REQUIRE_CPP").is_some_and(|value| value == "1");
     assert!(!required, "TRAINWIRE_REQUIRE_CPP=1, but {what} are not installed");
-    println!("skipped: {what} are not installed");
+    eprintln!("skipped: {what} are not installed");
     None
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand};
-use trainwire_protocol::id::JobId;
+use trainwire::JobId;
 
 use crate::exit::EXIT_CODES_HELP;
 use crate::grid::{self, Axis};

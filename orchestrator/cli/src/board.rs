@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use trainwire::Report;
 use trainwire::record::{Condition, Record, TrainerNo};
 use trainwire::{Event, What};
-use trainwire_protocol::message::Report;
 
 pub(crate) use self::task::{End, Ended, Running, State, Task, Trouble};
 use crate::view::{fit, words};

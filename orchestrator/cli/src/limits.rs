@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::RangedU64ValueParser;
 use trainwire::job::JobSpec;
-use trainwire_protocol::limits::IN_HAND_MAX;
+use trainwire::limits::IN_HAND_MAX;
 
 use crate::duration;
 

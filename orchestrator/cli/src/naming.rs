@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::SystemTime;
 
-use trainwire_protocol::id::JobId;
+use trainwire::JobId;
 
 use crate::clock;
 

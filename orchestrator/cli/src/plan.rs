@@ -3,8 +3,8 @@
 use std::time::SystemTime;
 
 use toml::Table;
+use trainwire::JobId;
 use trainwire::job::JobSpec;
-use trainwire_protocol::id::JobId;
 
 use crate::args::RunArgs;
 use crate::exit::{Exit, Failure};

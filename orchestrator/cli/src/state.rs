@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use trainwire_protocol::id::JobId;
+use trainwire::JobId;
 
 use crate::exit::{Exit, Failure};
 

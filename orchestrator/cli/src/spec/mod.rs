@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use trainwire_protocol::id::JobId;
+use trainwire::JobId;
 
 use crate::exit::{Exit, Failure};
 use crate::limits::Limits;

@@ -5,8 +5,8 @@ use std::fs;
 
 use toml::Table;
 use toml::de::{DeTable, DeValue};
-use trainwire_protocol::id::JobId;
-use trainwire_protocol::limits::TASK_SIZE_BYTES_MAX;
+use trainwire::JobId;
+use trainwire::limits::TASK_SIZE_BYTES_MAX;
 
 use super::Spec;
 use super::error::SpecError;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use toml::de::{DeTable, DeValue};
 use toml::{Spanned, Table, Value};
-use trainwire_protocol::limits::STRING_SIZE_BYTES_MAX;
+use trainwire::limits::STRING_SIZE_BYTES_MAX;
 
 use super::error::SpecError;
 use crate::duration::{self, DurationError};

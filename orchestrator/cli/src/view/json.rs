@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
+use trainwire::Report;
 use trainwire::record::{Ending, Metrics, Next, Record, Scalar};
 use trainwire::{Event, What};
-use trainwire_protocol::message::Report;
 
 use crate::clock;
 
