@@ -50,7 +50,10 @@ fn run(connection: &Connection) {
         connection.transmit(&mut state, now);
         connection.arm(&mut state);
         connection.notify(&state);
-        let due = [state.session.poll_timeout(), reconnect.due(&state)].into_iter().flatten().min();
+        // A wake-up asked for earlier is kept even if what it was for is done: of a stream of short
+        // tasks each would ask again, at a system call and two context switches.
+        let promised = state.io_wakes_at.filter(|at| *at > now);
+        let due = [state.session.poll_timeout(), reconnect.due(&state), promised].into_iter().flatten().min();
         let due = due.unwrap_or(now + IDLE_TIME).min(now + IDLE_TIME);
         state.io_wakes_at = Some(due);
         timeout = due.saturating_duration_since(now);

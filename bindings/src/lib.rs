@@ -7,7 +7,7 @@
 //! | [`tasks`] [`task`] [`progress`] [`stop`] [`checkpoint`] | the classes |
 //! | [`buffer`] [`params`] [`encode`] | bytes and Python objects |
 //! | [`metrics`] [`outcome`] [`errors`] | values, exceptions, and back |
-//! | [`backend`] [`offline`] [`connection`] | where it goes |
+//! | [`backend`] [`offline`] [`connection`] [`commands`] | where it goes |
 //! | [`wait`] [`reader`] [`transmit`] [`events`] [`io_thread`] [`poller`] | the shell around the session |
 //! | [`vectors`] | what the tests feed the golden vectors to |
 //! | [`environment`] [`fork`] [`stacks`] [`spool`] [`end`] | processes, and how they end |
@@ -15,6 +15,7 @@
 mod backend;
 mod buffer;
 mod checkpoint;
+mod commands;
 mod connection;
 mod current;
 mod delivered;
@@ -41,6 +42,7 @@ mod tasks;
 mod transmit;
 mod vectors;
 mod wait;
+mod work_folder;
 
 use pyo3::prelude::*;
 

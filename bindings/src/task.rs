@@ -7,25 +7,19 @@
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
-use pyo3::exceptions::{PyTypeError, PyValueError};
-use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyIterator, PyString, PyType};
-use trainwire_protocol::message::{CheckpointRef, Metric, Outcome};
+use pyo3::types::{PyDict, PyString};
+use trainwire_protocol::message::{Metric, Outcome};
 use trainwire_protocol::task::VerifiedTask;
 
 use crate::backend::Backend;
-use crate::buffer::Buffer;
 use crate::checkpoint::Checkpoint;
 use crate::errors::{Class, raise};
-use crate::metrics::{self, Accept};
-use crate::outcome::{self, Propagate};
-use crate::progress::{Epochs, Track};
-use crate::stop::{Run, StopRequest};
-use crate::{current, params};
+use crate::stop::Run;
+use crate::{current, work_folder};
+
+mod methods;
 
 /// One training task.
 #[pyclass(frozen, module = "trainwire", weakref)]
@@ -46,7 +40,8 @@ pub(crate) struct Task {
     is_primary: bool,
     buffer: VerifiedTask,
     params: OnceLock<Py<PyDict>>,
-    work_folder: PathBuf,
+    /// `None`: one in the current folder.
+    work_folder: Option<PathBuf>,
     last_checkpoint: Option<Checkpoint>,
     keep_going: bool,
     then: Then,
@@ -67,7 +62,7 @@ pub(crate) enum Then {
 pub(crate) struct Delivered {
     pub(crate) job_id: Py<PyString>,
     pub(crate) attempt: u32,
-    pub(crate) work_folder: PathBuf,
+    pub(crate) work_folder: Option<PathBuf>,
     pub(crate) last_checkpoint: Option<Checkpoint>,
     pub(crate) keep_going: bool,
     pub(crate) then: Then,
@@ -132,14 +127,22 @@ impl Task {
         }
     }
 
-    /// Whether its `with` block is open.
+    /// Whether its `with` block is open, and will end it.
     pub(crate) fn is_within(&self) -> bool {
-        self.run.in_with.load(Ordering::Relaxed)
+        !self.run.ended() && self.run.in_with.load(Ordering::Relaxed)
     }
 
     /// How it ends if nothing is raised.
     pub(crate) fn normal_outcome(&self) -> Outcome {
         if self.run.stop_seen() { Outcome::Stopped } else { Outcome::Succeeded }
+    }
+
+    fn work_folder(&self, py: Python<'_>) -> PyResult<PathBuf> {
+        if let Some(folder) = &self.work_folder {
+            return Ok(folder.clone());
+        }
+        let task_id = if self.offline { None } else { Some(self.buffer.task_id()) };
+        Ok(work_folder::without_orchestrator(self.job_id.bind(py).to_str()?, task_id))
     }
 
     fn end_once(&self, py: Python<'_>, outcome: Outcome, metrics: Vec<Metric>) -> PyResult<()> {
@@ -148,223 +151,5 @@ impl Task {
         }
         let text = format!("task {} has ended already", self.buffer.task_id());
         Err(raise(py, Class::TaskState, "task_ended", text))
-    }
-}
-
-#[pymethods]
-impl Task {
-    #[getter]
-    fn hyperparams(&self) -> Buffer {
-        Buffer::new(self.buffer.hyperparams_bytes())
-    }
-
-    #[getter]
-    fn params<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        if let Some(params) = self.params.get() {
-            return Ok(params.bind(py).clone());
-        }
-        let params = params::decode(py, &self.buffer.hyperparams_bytes())?;
-        // Two threads may have come here; both get what the first one made.
-        Ok(self.params.get_or_init(|| params.unbind()).bind(py).clone())
-    }
-
-    #[pyo3(signature = (into, /))]
-    fn params_as<'py>(slf: &Bound<'py, Self>, into: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        static CONVERT: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-        CONVERT.import(slf.py(), "trainwire._params_as", "convert")?.call1((slf, into))
-    }
-
-    #[getter]
-    fn workdir<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        static PATH: PyOnceLock<Py<PyType>> = PyOnceLock::new();
-        std::fs::create_dir_all(&self.work_folder)?;
-        PATH.import(py, "pathlib", "Path")?.call1((self.work_folder.as_os_str(),))
-    }
-
-    #[getter]
-    fn ended(&self) -> bool {
-        self.run.ended()
-    }
-
-    #[getter]
-    fn last_checkpoint(&self) -> Option<Checkpoint> {
-        self.last_checkpoint.clone()
-    }
-
-    #[getter]
-    fn resume_path(&self) -> Option<&str> {
-        self.last_checkpoint.as_ref().map(Checkpoint::path)
-    }
-
-    #[getter]
-    pub(crate) fn should_stop(&self) -> bool {
-        self.run.should_stop()
-    }
-
-    #[getter]
-    fn stop(&self) -> Option<StopRequest> {
-        self.run.request()
-    }
-
-    #[pyo3(signature = (metrics=None, /, *, step=None, epoch=None, **kw))]
-    fn report(
-        &self,
-        py: Python<'_>,
-        metrics: Option<&Bound<'_, PyAny>>,
-        step: Option<&Bound<'_, PyAny>>,
-        epoch: Option<&Bound<'_, PyAny>>,
-        kw: Option<&Bound<'_, PyDict>>,
-    ) -> PyResult<()> {
-        self.backend.refuse_in_child(py, "report()")?;
-        let row = metrics::collect(metrics, kw, Accept::Numbers)?;
-        let step = metrics::integer_or_warn(step, "step")?;
-        let epoch = metrics::number_or_warn(epoch, "epoch")?;
-        if self.run.ended() {
-            return metrics::unusable(py, "report()", "came after the end of its task");
-        }
-        self.backend.report(py, self.run.delivery, step, epoch, &row);
-        Ok(())
-    }
-
-    #[pyo3(signature = (start=None))]
-    fn epochs(slf: &Bound<'_, Self>, start: Option<f64>) -> PyResult<Epochs> {
-        let start = start.unwrap_or(0.0);
-        if start.fract() != 0.0 || start.abs() > f64::from(i32::MAX) {
-            return Err(PyValueError::new_err(format!("start must be a whole epoch, not {start}")));
-        }
-        // A whole number within i32, as was just checked.
-        #[allow(clippy::cast_possible_truncation)]
-        let start = start as i64;
-        Ok(Epochs::new(slf.clone().unbind(), start, slf.get().max_epochs.into()))
-    }
-
-    #[pyo3(signature = (iterable, total=None))]
-    fn track(slf: &Bound<'_, Self>, iterable: &Bound<'_, PyAny>, total: Option<u64>) -> PyResult<Track> {
-        let total = total.or_else(|| iterable.len().ok().map(|len| len as u64));
-        let items: Bound<'_, PyIterator> = iterable.try_iter()?;
-        Ok(Track::new(slf.clone().unbind(), items.unbind(), total))
-    }
-
-    fn tick(&self, py: Python<'_>) -> PyResult<()> {
-        self.backend.refuse_in_child(py, "tick()")?;
-        self.made_progress();
-        Ok(())
-    }
-
-    fn busy(&self, py: Python<'_>, seconds: f64) -> PyResult<()> {
-        self.backend.refuse_in_child(py, "busy()")?;
-        let time: Duration = outcome::duration(seconds)
-            .ok_or_else(|| PyValueError::new_err(format!("seconds must be 0 or more, not {seconds}")))?;
-        self.backend.busy(time);
-        Ok(())
-    }
-
-    #[pyo3(signature = (path, *, step=None, epoch=None, metrics=None))]
-    fn checkpoint(
-        &self,
-        py: Python<'_>,
-        path: PathBuf,
-        step: Option<&Bound<'_, PyAny>>,
-        epoch: Option<&Bound<'_, PyAny>>,
-        metrics: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<()> {
-        self.backend.refuse_in_child(py, "checkpoint()")?;
-        let metrics = metrics::collect(metrics, None, Accept::NumbersAndTexts)?;
-        let step = metrics::integer_or_warn(step, "step")?;
-        let epoch = metrics::number_or_warn(epoch, "epoch")?;
-        if self.run.ended() {
-            let text = format!("task {} has ended already", self.buffer.task_id());
-            return Err(raise(py, Class::TaskState, "task_ended", text));
-        }
-        let path = py.detach(|| crate::checkpoint::sync(&path)).map_err(|error| {
-            if error.kind() == std::io::ErrorKind::NotFound {
-                let text = format!("no checkpoint at {}: save it before you announce it", path.display());
-                return pyo3::exceptions::PyFileNotFoundError::new_err(text);
-            }
-            error.into()
-        })?;
-        self.backend.checkpoint(py, self.run.delivery, CheckpointRef { path, step, epoch }, metrics)
-    }
-
-    #[pyo3(signature = (result=None, /, **kw))]
-    fn finish(
-        &self,
-        py: Python<'_>,
-        result: Option<&Bound<'_, PyAny>>,
-        kw: Option<&Bound<'_, PyDict>>,
-    ) -> PyResult<()> {
-        self.backend.refuse_in_child(py, "finish()")?;
-        let metrics = metrics::collect(result, kw, Accept::NumbersAndTexts)?;
-        self.end_once(py, self.normal_outcome(), metrics)
-    }
-
-    #[pyo3(signature = (error, *, retry=None))]
-    fn fail(
-        &self,
-        py: Python<'_>,
-        error: &Bound<'_, PyAny>,
-        retry: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<()> {
-        self.backend.refuse_in_child(py, "fail()")?;
-        self.end_once(py, outcome::of_failure(error, retry)?, Vec::new())
-    }
-
-    fn raise_if_stopped(&self, py: Python<'_>) -> PyResult<()> {
-        self.run.request().map_or(Ok(()), |request| Err(outcome::stopped(py, &request.reason)))
-    }
-
-    fn __enter__<'py>(slf: Bound<'py, Self>) -> PyResult<Bound<'py, Self>> {
-        slf.get().run.in_with.store(true, Ordering::Relaxed);
-        Ok(slf)
-    }
-
-    #[pyo3(signature = (kind, exception, traceback, /))]
-    fn __exit__(
-        &self,
-        py: Python<'_>,
-        kind: &Bound<'_, PyAny>,
-        exception: &Bound<'_, PyAny>,
-        traceback: &Bound<'_, PyAny>,
-    ) -> PyResult<bool> {
-        let _ = (kind, traceback); // the exception has both
-        self.run.in_with.store(false, Ordering::Relaxed);
-        if self.backend.in_forked_child() {
-            return Ok(false); // the parent's task is not ours to end
-        }
-        if exception.is_none() {
-            self.end(py, self.normal_outcome(), Vec::new())?;
-            return Ok(false);
-        }
-        let ending = outcome::of_exception(exception, self.normal_outcome());
-        if let Err(error) = self.end(py, ending.outcome, Vec::new()) {
-            // What the task raised is the news, and goes on; only Ctrl-C comes before it.
-            if !error.is_instance_of::<pyo3::exceptions::PyException>(py) {
-                return Err(error);
-            }
-        }
-        Ok(match ending.exception {
-            Propagate::Swallow => true,
-            Propagate::Failure => self.keep_going,
-            Propagate::Always => false,
-        })
-    }
-
-    fn __reduce__(&self) -> PyResult<()> {
-        Err(PyTypeError::new_err(
-            "a Task belongs to its process and cannot be pickled; pass task.params instead",
-        ))
-    }
-
-    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
-        Ok(format!(
-            "<trainwire.Task {:?} of job {:?}, attempt {}>",
-            self.buffer.task_id(),
-            self.job_id.bind(py).to_str()?,
-            self.attempt
-        ))
-    }
-
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.params.get().map_or(Ok(()), |params| visit.call(params))
     }
 }

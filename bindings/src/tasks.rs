@@ -11,7 +11,8 @@ use trainwire_protocol::task::VerifiedTask;
 
 use crate::backend::Backend;
 use crate::checkpoint::Checkpoint;
-use crate::connection::{Connection, Started};
+use crate::commands::Started;
+use crate::connection::Connection;
 use crate::errors::{Class, raise};
 use crate::stop::Run;
 use crate::task::{Delivered, Task, Then};
@@ -71,12 +72,15 @@ impl Tasks {
     }
 
     fn end_last(&self, py: Python<'_>) -> PyResult<()> {
-        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let last = {
+            let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+            if last.as_ref().is_some_and(|last| last.get().is_within()) {
+                let text = "the task before is still in its `with` block; leave it first";
+                return Err(raise(py, Class::TaskState, "task_open", text));
+            }
+            last.take()
+        };
         let Some(last) = last else { return Ok(()) };
-        if last.get().is_within() {
-            let text = "the task before is still in its `with` block; leave it first".to_owned();
-            return Err(raise(py, Class::TaskState, "task_open", text));
-        }
         let ending = outcome::unfinished("the loop went on without task.finish(); use `with task:`");
         last.get().end(py, ending, Vec::new()).map(|_| ())
     }
@@ -85,7 +89,7 @@ impl Tasks {
         let with = Delivered {
             job_id: self.job_id.clone_ref(py),
             attempt: 1,
-            work_folder: PathBuf::from(WORK_FOLDER).join("offline"),
+            work_folder: None,
             last_checkpoint: None,
             keep_going: self.keep_going,
             then,
@@ -102,15 +106,10 @@ impl Tasks {
         then: Then,
     ) -> Task {
         let Started { buffer, deliver, run } = started;
-        let work_folder = deliver.work.map(PathBuf::from).unwrap_or_else(|| {
-            PathBuf::from(WORK_FOLDER)
-                .join(connection.environment.job_id.as_str())
-                .join(folder_of(buffer.task_id()))
-        });
         let with = Delivered {
             job_id: self.job_id.clone_ref(py),
             attempt: deliver.attempt,
-            work_folder,
+            work_folder: deliver.work.map(PathBuf::from),
             last_checkpoint: deliver.last_checkpoint.map(Checkpoint::from),
             keep_going: self.keep_going,
             then,
@@ -162,16 +161,6 @@ impl Tasks {
         Ok(false)
     }
 }
-
-/// A task id as one part of a path.
-fn folder_of(task_id: &str) -> String {
-    let safe = |c: char| if c.is_ascii_alphanumeric() || "._-=,".contains(c) { c } else { '_' };
-    let name: String = task_id.chars().map(safe).take(200).collect();
-    format!("task-{name}") // the prefix keeps it from being ".."
-}
-
-/// In the current folder, where the orchestrator names none.
-const WORK_FOLDER: &str = ".trainwire";
 
 /// How long the last results may take to be acknowledged before they go to the spool.
 pub(crate) const SETTLE_TIME: Duration = Duration::from_secs(5);

@@ -1,28 +1,23 @@
-"""The decorator `trainwire.trainer`."""
+"""The decorator `trainwire.trainer`. Its types are in the `.pyi`: importing `typing` takes longer
+than importing all of trainwire.
+"""
 
-from __future__ import annotations
-
-from collections.abc import Callable, Mapping
-from functools import update_wrapper
-from typing import Any, overload
-
-from trainwire._core import Task, tasks
-
-Fit = Callable[[Task], Mapping[str, Any] | None]
+from trainwire._core import tasks
 
 
 class Trainer:
     """A function that trains one task. Calling it calls the function."""
 
-    def __init__(self, fit: Fit, *, keep_going: bool = False) -> None:
+    def __init__(self, fit, *, keep_going=False):
         self.fit = fit
         self.keep_going = keep_going
-        update_wrapper(self, fit)
+        for name in ("__module__", "__name__", "__qualname__", "__doc__"):
+            setattr(self, name, getattr(fit, name, None))
 
-    def __call__(self, task: Task) -> Mapping[str, Any] | None:
+    def __call__(self, task):
         return self.fit(task)
 
-    def serve(self, *, params: dict[str, Any] | None = None, max_epochs: int | None = None) -> None:
+    def serve(self, *, params=None, max_epochs=None):
         """Works off the job's tasks; offline one task with these defaults.
 
         What the function returns is the task's result, unless it has called `task.finish()`.
@@ -35,11 +30,7 @@ class Trainer:
                         task.finish(result)
 
 
-@overload
-def trainer(fn: Fit, /, *, keep_going: bool = False) -> Trainer: ...
-@overload
-def trainer(fn: None = None, /, *, keep_going: bool = False) -> Callable[[Fit], Trainer]: ...
-def trainer(fn: Fit | None = None, /, *, keep_going: bool = False) -> Trainer | Callable[[Fit], Trainer]:
+def trainer(fn=None, /, *, keep_going=False):
     """Makes a `Trainer` of a function: `@trainer` or `@trainer(keep_going=True)`.
 
     `keep_going`: after a task that raised an `Exception`, go on with the next one.
