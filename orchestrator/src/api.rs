@@ -80,19 +80,13 @@ impl Orchestrator {
             charge.bytes += size_bytes as u64;
             charge.descriptors += u64::from(size_bytes > inline_max);
         }
-        self.inner.budget.take(charge)?;
+        let taken = self.inner.budget.take(charge)?;
         let payloads = tasks.into_iter().map(|task| Payload::new(task, inline_max));
-        let payloads = match payloads.collect::<Result<Vec<_>, _>>() {
-            Ok(payloads) => payloads,
-            Err(error) => {
-                self.inner.budget.give_back(charge);
-                return Err(error.into());
-            }
-        };
+        let payloads = payloads.collect::<Result<Vec<_>, _>>()?;
 
         let (reply, answer) = oneshot::channel();
         let submit =
-            Message::Submit { job_id: job_id.clone(), spec: Box::new(spec), tasks: payloads, charge, reply };
+            Message::Submit { job_id: job_id.clone(), spec: Box::new(spec), tasks: payloads, taken, reply };
         match self.inner.ask(submit, answer).await? {
             Ok(feed) => Ok(JobHandle {
                 socket: self.inner.layout.socket(&job_id),

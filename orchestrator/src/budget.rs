@@ -1,7 +1,7 @@
 //! What submissions may take of this process: tasks, memory, open files. Running out is a typed
 //! error for the one who submits, never something dropped.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nix::sys::resource::{Resource, getrlimit};
 
@@ -44,7 +44,7 @@ impl Budget {
     }
 
     /// Takes all of it or nothing.
-    pub(crate) fn take(&self, charge: Charge) -> Result<(), SubmitError> {
+    pub(crate) fn take(self: &Arc<Self>, charge: Charge) -> Result<Taken, SubmitError> {
         let mut taken = self.lock();
         if charge.tasks > self.limit.tasks - taken.tasks {
             let (unfinished, submitted, limit) = (taken.tasks, charge.tasks, self.limit.tasks);
@@ -62,7 +62,7 @@ impl Budget {
         taken.tasks += charge.tasks;
         taken.bytes += charge.bytes;
         taken.descriptors += charge.descriptors;
-        Ok(())
+        Ok(Taken { budget: Arc::clone(self), charge })
     }
 
     /// Gives back what was taken.
@@ -75,6 +75,26 @@ impl Budget {
 
     fn lock(&self) -> MutexGuard<'_, Charge> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Taken for a submission, and given back with it unless the job is [kept](Self::keep).
+#[derive(Debug)]
+pub(crate) struct Taken {
+    budget: Arc<Budget>,
+    charge: Charge,
+}
+
+impl Taken {
+    /// The job is there: its tasks give back their part as they end.
+    pub(crate) fn keep(mut self) {
+        self.charge = Charge::default();
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        self.budget.give_back(self.charge);
     }
 }
 
@@ -94,16 +114,18 @@ mod tests {
     #[test]
     fn what_is_too_much_is_refused_by_name_and_takes_nothing() {
         let config = Config { unfinished_tasks_max: 10, unfinished_bytes_max: 100, ..Config::default() };
-        let budget = Budget::new(&config).unwrap();
+        let budget = Arc::new(Budget::new(&config).unwrap());
         let charge = Charge { tasks: 6, bytes: 60, descriptors: 1 };
-        budget.take(charge).unwrap();
+        let taken = budget.take(charge).unwrap();
         assert_eq!(budget.take(Charge { tasks: 5, ..Charge::default() }).unwrap_err().code(), "queue_full");
         assert_eq!(budget.take(Charge { bytes: 41, ..Charge::default() }).unwrap_err().code(), "bytes_full");
         let all_descriptors = Charge { descriptors: u64::MAX, ..Charge::default() };
         let error = budget.take(all_descriptors).unwrap_err();
         assert_eq!(error.code(), "descriptors_full");
         assert!(error.is_backpressure());
-        budget.give_back(charge);
+        drop(taken);
         assert_eq!(*budget.lock(), Charge::default());
+        budget.take(charge).unwrap().keep();
+        assert_eq!(*budget.lock(), charge);
     }
 }

@@ -60,6 +60,24 @@ async fn unfinished_jobs_are_named_at_the_next_start() {
 }
 
 #[tokio::test]
+async fn the_last_handle_takes_the_orchestrator_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let orchestrator = Orchestrator::start(config(folder.path())).await.unwrap();
+    let job = orchestrator.submit(script("a", "exec sleep 600", &["t"])).await.unwrap();
+    drop(orchestrator);
+    let pid = started(&job).await;
+    let (events, socket) = (job.events(), job.socket_path().to_owned());
+    drop(job);
+    assert!(socket.exists());
+    drop(events);
+    while socket.exists() {
+        tokio::task::yield_now().await;
+    }
+    let trainer = trainwire_unix::PidFd::open(pid.cast_unsigned()).unwrap();
+    trainer.signal(trainwire_unix::Signal::SIGKILL).unwrap();
+}
+
+#[tokio::test]
 async fn a_failed_commit_is_told_to_everyone_who_waits() {
     let folder = tempfile::tempdir().unwrap();
     let config = config(folder.path());

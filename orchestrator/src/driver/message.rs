@@ -7,7 +7,7 @@ use trainwire_protocol::id::JobId;
 use trainwire_unix::ProcessIdentity;
 
 use super::Driver;
-use crate::budget::Charge;
+use crate::budget::Taken;
 use crate::connection::{Arrival, Command, Peer};
 use crate::events::Feed;
 use crate::job::{JobSpec, StopReason};
@@ -22,7 +22,7 @@ pub(crate) enum Message {
         job_id: JobId,
         spec: Box<JobSpec>,
         tasks: Vec<Payload>,
-        charge: Charge,
+        taken: Taken,
         reply: oneshot::Sender<SubmitAnswer>,
     },
     Stop {
@@ -56,7 +56,7 @@ pub(crate) type SubmitAnswer = Result<Arc<Feed>, (&'static str, String)>;
 
 /// Who waits for a request.
 pub(super) enum Reply {
-    Submit { reply: oneshot::Sender<SubmitAnswer>, charge: Charge },
+    Submit { reply: oneshot::Sender<SubmitAnswer>, taken: Taken },
     Done(oneshot::Sender<()>),
 }
 
@@ -69,18 +69,17 @@ impl Driver {
     }
 
     pub(super) fn answer(&mut self, ticket: Ticket, answer: Answer) {
+        // The caller may have stopped waiting; the job is there all the same.
         match (self.tickets.remove(&ticket), answer) {
-            (Some(Reply::Submit { reply, charge }), Answer::Submitted { job, existing }) => {
-                if existing {
-                    self.budget.give_back(charge);
+            (Some(Reply::Submit { reply, taken }), Answer::Submitted { job, existing }) => {
+                if !existing {
+                    taken.keep();
                 }
                 if let Some(slot) = self.jobs.get(&job) {
-                    // The caller may have stopped waiting.
                     let _ = reply.send(Ok(Arc::clone(&slot.feed)));
                 }
             }
-            (Some(Reply::Submit { reply, charge }), Answer::Rejected { code, text }) => {
-                self.budget.give_back(charge);
+            (Some(Reply::Submit { reply, .. }), Answer::Rejected { code, text }) => {
                 let _ = reply.send(Err((code, text)));
             }
             (Some(Reply::Done(reply)), _) => {

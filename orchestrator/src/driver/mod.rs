@@ -181,9 +181,10 @@ impl Driver {
                         None => return OrchestratorError::ShutDown,
                     }
                 }
-                Some(committed) = commits.recv() => match committed {
-                    Ok(batch) => self.committed(batch),
-                    Err(error) => return error,
+                committed = commits.recv(), if self.writer.is_some() => match committed {
+                    Some(Ok(batch)) => self.committed(batch),
+                    Some(Err(error)) => return error,
+                    None => return OrchestratorError::Journal { text: "its writer is gone".to_owned() },
                 },
                 _ = inbox.recv_many(&mut messages, MESSAGES_PER_TURN_MAX), if !self.collecting.is_full() => {
                     self.now = clock::now();
@@ -234,8 +235,8 @@ impl Driver {
 
     fn receive(&mut self, message: Message) {
         match message {
-            Message::Submit { job_id, spec, tasks, charge, reply } => {
-                let ticket = self.ticket(Reply::Submit { reply, charge });
+            Message::Submit { job_id, spec, tasks, taken, reply } => {
+                let ticket = self.ticket(Reply::Submit { reply, taken });
                 self.submit(ticket, job_id, spec, tasks);
             }
             Message::Stop { job, task, reason, kill, reply } => {
