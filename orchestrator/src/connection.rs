@@ -9,9 +9,10 @@
 //! A trainer that does not read is no danger: while more than [`UNSENT_BYTES_MAX`] wait for it,
 //! nothing is read from it either, so that it can cause no further answers; it is called quiet and
 //! in the end lost. A trainer that writes without end gets its share and no more
-//! ([`READS_PER_TURN_MAX`]).
+//! (`READS_PER_TURN_MAX`).
 
 mod io;
+mod stream;
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -26,6 +27,8 @@ use trainwire_protocol::message::{AckEntry, Bye, Deliver, Refused, Report, Stop,
 use trainwire_protocol::session::{OrchestratorEvent, OrchestratorSession, Timeouts};
 use trainwire_unix::PidFd;
 
+use self::io::Depth;
+use self::stream::Stream;
 use crate::clock;
 use crate::driver::Message;
 use crate::payload::Payload;
@@ -86,6 +89,13 @@ pub(crate) enum Arrival {
 impl Connector {
     /// Serves a connection until it ends.
     pub(crate) fn connect(&self, stream: UnixStream, peer: Peer) {
+        let stream = match Stream::new(stream) {
+            Ok(stream) => stream,
+            Err(error) => {
+                tracing::warn!(job = %self.job_id, pid = peer.pid, %error, "a connection cannot be watched");
+                return;
+            }
+        };
         let number = ConnectionNo(self.numbers.fetch_add(1, Ordering::Relaxed));
         let (sender, commands) = mpsc::unbounded_channel();
         let connection = Connection {
@@ -115,7 +125,7 @@ struct Connection {
     number: ConnectionNo,
     pid: i32,
     shared: Connector,
-    stream: UnixStream,
+    stream: Stream,
     session: OrchestratorSession,
     reader: FrameReader,
     writer: FrameWriter,
@@ -148,6 +158,7 @@ impl Connection {
     }
 
     async fn serve(&mut self) -> Result<std::convert::Infallible, Over> {
+        let incoming = self.stream.incoming();
         let mut commands = Vec::with_capacity(COMMANDS_PER_TURN_MAX);
         // Moved only forwards: a deadline that went away is noticed when the timer fires.
         let mut alarm = self.session.poll_timeout();
@@ -173,13 +184,13 @@ impl Connection {
                         self.perform(command).await?;
                     }
                 }
-                ready = self.stream.readable(), if may_read => {
-                    ready.map_err(|_| Over::Ended(Some(IO_ERROR)))?;
-                    self.read_turn(READS_PER_TURN_MAX).await?;
+                ready = incoming.ready(), if may_read => {
+                    let mut ready = ready.map_err(|_| Over::Ended(Some(IO_ERROR)))?;
+                    if self.read_turn(Depth::Turn).await? {
+                        ready.clear_ready();
+                    }
                 }
-                ready = self.stream.writable(), if self.writable && !self.writer.is_empty() => {
-                    ready.map_err(|_| Over::Ended(Some(IO_ERROR)))?;
-                }
+                () = self.stream.has_room(), if self.stream.is_full() => {}
                 () = &mut timer, if alarm.is_some() => {
                     alarm = None;
                     self.time_out().await?;
@@ -206,12 +217,12 @@ impl Connection {
             Command::Stop(stop) => self.session.stop(stop),
             Command::Bye(bye) => self.session.bye(bye),
             Command::Drain => {
-                let ended = self.read_turn(READS_PER_DRAIN_MAX).await;
+                let ended = self.read_turn(Depth::Drain).await;
                 self.arrivals.push(Arrival::Input(Input::Drained { connection: self.number }));
                 self.hand_over().await?;
                 ended?;
             }
-            Command::CatchUp(_guard) => self.read_turn(READS_PER_DRAIN_MAX).await?,
+            Command::CatchUp(_guard) => drop(self.read_turn(Depth::Drain).await?),
             Command::Close => return Err(Over::Closed),
         }
         Ok(())
@@ -220,7 +231,7 @@ impl Connection {
     /// What is in the socket came in time, however late we are.
     async fn time_out(&mut self) -> Result<(), Over> {
         if self.session.poll_timeout().is_some_and(|deadline| deadline <= clock::monotonic()) {
-            self.read_turn(READS_PER_TURN_MAX).await?;
+            self.read_turn(Depth::Turn).await?;
             let handled = self.session.handle_timeout(clock::monotonic());
             self.collect_events();
             self.hand_over().await?;
@@ -229,9 +240,10 @@ impl Connection {
         Ok(())
     }
 
-    /// Reads what there is, within bounds, and hands it to the driver in one piece.
-    async fn read_turn(&mut self, reads_max: usize) -> Result<(), Over> {
-        let read = self.read(reads_max);
+    /// Reads what there is, within bounds, and hands it to the driver in one piece. Whether the socket
+    /// is empty now.
+    async fn read_turn(&mut self, depth: Depth) -> Result<bool, Over> {
+        let read = self.read(depth);
         self.hand_over().await?;
         read
     }
@@ -264,8 +276,10 @@ impl Connection {
         if self.arrivals.is_empty() {
             return Ok(());
         }
-        let arrived =
-            Message::Arrived { connection: self.number, arrivals: std::mem::take(&mut self.arrivals) };
+        // The next turn brings about as much as this one.
+        let room = Vec::with_capacity(self.arrivals.len());
+        let arrivals = std::mem::replace(&mut self.arrivals, room);
+        let arrived = Message::Arrived { connection: self.number, arrivals };
         self.shared.driver.send(arrived).await.map_err(|_| Over::Closed)
     }
 }
@@ -273,14 +287,10 @@ impl Connection {
 /// Above this nothing is read: room for one large round of acknowledgements.
 const UNSENT_BYTES_MAX: usize = 512 << 10;
 
-/// Reads (64 KiB each, mostly) before other connections get their turn.
-const READS_PER_TURN_MAX: usize = 16;
-
-/// What was in the socket when the drain began is no more than its buffer holds: 208 KiB by default,
-/// a few MiB where net.core.wmem_max was raised. A trainer that goes on writing gets no more than this.
-const READS_PER_DRAIN_MAX: usize = 256;
-
 const COMMANDS_PER_TURN_MAX: usize = 128;
 
 /// The connection broke rather than ended.
 const IO_ERROR: &str = "io_error";
+
+#[cfg(test)]
+mod tests;

@@ -65,6 +65,7 @@ mod metrics;
 mod outcome;
 mod payload;
 mod process;
+mod readiness;
 pub mod record;
 pub mod scheduler;
 mod start;

@@ -1,38 +1,60 @@
 //! Reading and writing a connection's socket, as far as it goes without waiting.
 
 use std::io;
-use std::os::fd::AsFd;
 
-use tokio::io::Interest;
 use trainwire_protocol::error::ProtocolError;
-use trainwire_unix::Wait;
-use trainwire_unix::descriptors::{receive_plain, send};
 
 use super::{Arrival, Connection, IO_ERROR, Over};
 use crate::clock;
 use crate::scheduler::Input;
 
+/// How much is read before others get their turn.
+#[derive(Clone, Copy)]
+pub(super) enum Depth {
+    /// What is there, mostly in one call.
+    Turn,
+    /// All that was in the socket, whatever it takes to be sure of it.
+    Drain,
+}
+
+impl Depth {
+    fn reads_max(self) -> usize {
+        match self {
+            Self::Turn => READS_PER_TURN_MAX,
+            Self::Drain => READS_PER_DRAIN_MAX,
+        }
+    }
+}
+
 impl Connection {
-    /// Reads until the socket would block, at most `reads_max` times, and lets the session look at it.
-    pub(super) fn read(&mut self, reads_max: usize) -> Result<(), Over> {
-        for _ in 0..reads_max {
-            let (stream, spare) = (&self.stream, self.reader.spare());
-            let read =
-                stream.try_io(Interest::READABLE, || receive_plain(stream.as_fd(), spare, Wait::DontWait));
-            match read {
+    /// Reads as deep as is asked and lets the session look at it. Whether the socket is empty now.
+    pub(super) fn read(&mut self, depth: Depth) -> Result<bool, Over> {
+        for _ in 0..depth.reads_max() {
+            let spare = self.reader.spare();
+            let room = spare.len();
+            match self.stream.receive(spare) {
                 Ok(0) => return Err(Over::Ended(None)),
                 Ok(count) => {
                     self.reader.advance(count);
                     let taken = self.take_frames();
                     self.collect_events();
                     taken.map_err(|error| self.protocol_error(error))?;
+                    // With room to spare there was no more. That spares the call that would only say
+                    // so, except where it must be certain.
+                    if count < room && matches!(depth, Depth::Turn) {
+                        return Ok(true);
+                    }
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(true),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // It ended with something unread, as the killed do.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
+                    return Err(Over::Ended(None));
+                }
                 Err(_) => return Err(Over::Ended(Some(IO_ERROR))),
             }
         }
-        Ok(())
+        Ok(false)
     }
 
     /// Sends what there is, until nothing is left or the socket takes no more.
@@ -50,10 +72,7 @@ impl Connection {
             let place =
                 token.and_then(|token| self.descriptors.iter().position(|(number, _)| *number == token));
             let descriptor = place.and_then(|place| self.descriptors[place].1.descriptor());
-            let (stream, slices) = (&self.stream, self.writer.io_slices());
-            let sent = stream
-                .try_io(Interest::WRITABLE, || send(stream.as_fd(), &slices, descriptor, Wait::DontWait));
-            match sent {
+            match self.stream.send(&self.writer.io_slices(), descriptor) {
                 Ok(count) => {
                     self.writer.advance(count);
                     if let Some(place) = place {
@@ -99,3 +118,10 @@ impl Connection {
         Over::Ended(Some(error.code()))
     }
 }
+
+/// Reads (64 KiB each, mostly) before other connections get their turn.
+const READS_PER_TURN_MAX: usize = 16;
+
+/// What was in the socket when the drain began is no more than its buffer holds: 208 KiB by default,
+/// a few MiB where net.core.wmem_max was raised. A trainer that goes on writing gets no more than this.
+const READS_PER_DRAIN_MAX: usize = 256;

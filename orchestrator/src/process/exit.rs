@@ -1,16 +1,13 @@
 //! Death, within milliseconds, and how it came about.
-#![allow(unsafe_code)]
 
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 use trainwire_unix::{ExitStatus, Kernel, PidFd, Signal};
 
 use super::oom;
+use crate::readiness;
 use crate::record::Exit;
 
 /// Waits for a child of ours to die. It is not reaped: see [`super::TrainerProcess::forget`].
@@ -47,18 +44,7 @@ pub(crate) async fn of_stranger(pidfd: Arc<PidFd>) -> Exit {
 }
 
 async fn dead(pidfd: &Arc<PidFd>) -> io::Result<()> {
-    // SAFETY: `Watched` owns a share of the pidfd, whose descriptor never changes and stays open for as
-    // long as anybody has a share.
-    let watched = unsafe { AsyncFd::register_with_interest(Watched(Arc::clone(pidfd)), Interest::READABLE) }?;
+    let watched = readiness::process(Arc::clone(pidfd))?;
     let _ready = watched.readable().await?;
     Ok(())
-}
-
-/// The event loop wants to own what it watches; the driver keeps the pidfd for signals.
-struct Watched(Arc<PidFd>);
-
-impl AsRawFd for Watched {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0.as_raw_fd()
-    }
 }
