@@ -73,7 +73,8 @@ impl Arena {
         assert!(outcome.succeeded(), "{outcome:#?}");
     }
 
-    /// As [`Arena::stands`], where attackers may have ended tasks in the name of trainers.
+    /// As [`Arena::stands`], where attackers may have ended tasks in the name of trainers, or taken one
+    /// ten times and gone.
     async fn survives(mut self) -> JobOutcome {
         self.connector.renew();
         let mut honest = self.attach().await;

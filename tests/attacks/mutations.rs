@@ -18,7 +18,7 @@ async fn damaged_hellos_end_nothing_but_their_connection() {
         peer.end().await;
         peer.parting().await;
     }
-    arena.stands().await;
+    arena.survives().await;
 }
 
 #[tokio::test]
