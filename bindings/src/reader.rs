@@ -13,7 +13,8 @@ use trainwire_unix::{Wait, descriptors};
 pub(crate) struct Reader {
     frames: FrameReader,
     /// Came with the bytes of their frame or of an earlier one; handed to flagged frames in order.
-    descriptors: VecDeque<OwnedFd>,
+    /// `None` stands for one that was lost, so that the frames after it do not get another's task.
+    descriptors: VecDeque<Option<OwnedFd>>,
 }
 
 /// What one look at the socket brought.
@@ -34,9 +35,14 @@ impl Reader {
 
     /// One system call.
     pub(crate) fn receive(&mut self, socket: &OwnedFd, wait: Wait) -> Received {
-        match descriptors::receive(socket, self.frames.spare(), &mut self.descriptors, wait) {
+        let mut arrived: Vec<OwnedFd> = Vec::new(); // allocates only for descriptors
+        match descriptors::receive(socket, self.frames.spare(), &mut arrived, wait) {
             Ok(received) if received.bytes == 0 => Received::End,
             Ok(received) => {
+                if received.control_truncated && arrived.is_empty() {
+                    self.descriptors.push_back(None);
+                }
+                self.descriptors.extend(arrived.into_iter().map(Some));
                 self.frames.advance(received.bytes);
                 Received::Bytes
             }
@@ -59,7 +65,7 @@ impl Reader {
     ) -> Result<Option<Option<OwnedFd>>, ProtocolError> {
         if let Some(frame) = self.frames.next()? {
             session.handle_frame(now, &frame)?;
-            return Ok(Some(if frame.descriptor { self.descriptors.pop_front() } else { None }));
+            return Ok(Some(if frame.descriptor { self.descriptors.pop_front().flatten() } else { None }));
         }
         if self.frames.mid_frame() {
             session.handle_partial(now);

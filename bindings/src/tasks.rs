@@ -48,6 +48,9 @@ impl Tasks {
     /// # Errors
     /// As waiting for it has; `TaskStateError` within the `with` block of the one before.
     pub(crate) fn next(&self, py: Python<'_>, then: Then) -> PyResult<Option<Py<Task>>> {
+        if let Source::Connected(connection) = &self.source {
+            Backend::Connected(Arc::clone(connection)).refuse_in_child(py, "tasks()")?;
+        }
         self.end_last(py)?;
         let task = match &self.source {
             Source::Offline(task) => {
@@ -57,7 +60,6 @@ impl Tasks {
                 self.offline_task(py, task, then)
             }
             Source::Connected(connection) => {
-                Backend::Connected(Arc::clone(connection)).refuse_in_child(py, "tasks()")?;
                 let Some(started) = connection.next(py)? else {
                     connection.settle(py, SETTLE_TIME)?;
                     return Ok(None);

@@ -69,6 +69,10 @@ impl Connection {
         if let Some(done) = done(&mut state) {
             return Some(done);
         }
+        // Whoever had the reader may have put it back meanwhile, and will notify nobody again.
+        if state.socket.is_some() && self.reader.try_lock().is_ok() {
+            return None;
+        }
         state.sleeping += 1;
         let (mut state, _) = self.changed.wait_timeout(state, SLICE).unwrap_or_else(PoisonError::into_inner);
         state.sleeping -= 1;

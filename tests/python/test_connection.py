@@ -184,6 +184,63 @@ def test_a_descriptor_that_cannot_be_trusted(
     assert trainer.ends() == "over\n"
 
 
+def test_a_descriptor_lost_at_the_limit_of_open_files(orchestrator: Orchestrator, start: Start) -> None:
+    trainer = start("""
+        import resource
+        tasks = trainwire.tasks()
+        full = []
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+        try:
+            while True:
+                full.append(os.open("/", os.O_RDONLY))
+        except OSError:
+            print("full", flush=True)
+        for task in tasks:
+            with task:
+                while full:
+                    os.close(full.pop())
+                task.finish(marked=task.hyperparams[0])
+    """)
+    peer = orchestrator.accept().welcome()
+    assert trainer.stdout is not None
+    assert trainer.stdout.readline() == "full\n"
+    # The same size, so that nothing but the order tells them apart.
+    first, second = (wire.task(hyperparams=bytes([mark]) * 8) for mark in (1, 2))
+    peer.deliver_descriptor(1, [memfd(first)], len(first))
+    result = peer.acked_result(1)
+    assert (outcome(result), text(result.code)) == ("Returned", "descriptor_missing")
+    peer.deliver(2)
+    peer.acked_result(2)
+    peer.deliver_descriptor(3, [memfd(second)], len(second))
+    assert metrics(peer.acked_result(3)) == {"marked": 2}
+    peer.bye()
+    trainer.ends()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as another user")
+def test_a_socket_of_another_user(orchestrator: Orchestrator, start: Start, tmp_path: Path) -> None:
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder.stat().st_uid == 0 and folder != Path("/"):
+            folder.chmod(folder.stat().st_mode | 0o755)
+    (tmp_path / "theirs").mkdir()
+    os.chown(tmp_path / "theirs", 65534, 65534)
+    path = tmp_path / "theirs" / "socket"
+    if (child := os.fork()) == 0:
+        os.setuid(65534)
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(path))
+            listener.listen()
+            listener.accept()[0].recv(1)
+        os._exit(0)
+    while not path.exists():
+        time.sleep(0.01)
+    trainer = start(REPORTS_THE_ERROR, TRAINWIRE_SOCKET=str(path))
+    kind, words = trainer.ends().splitlines()
+    os.waitpid(child, 0)
+    assert kind == "ConnectError other_uid"
+    assert "65534" in words
+
+
 def test_a_descriptor_that_belongs_to_nothing(orchestrator: Orchestrator, start: Start) -> None:
     trainer = start(REPORTS_THE_ERROR)
     peer = orchestrator.accept().welcome()

@@ -11,12 +11,13 @@ from test_endings import outcome
 def test_a_forked_child_reads_and_nothing_else(orchestrator: Orchestrator, start: Start) -> None:
     trainer = start("""
         import warnings; warnings.simplefilter("ignore", DeprecationWarning)
-        with trainwire.connect() as task:
+        tasks = trainwire.tasks()
+        with next(tasks) as task:
             if os.fork() == 0:
                 print(task.task_id, task.params, bytes(task.hyperparams)[:1], task.should_stop)
                 sends = [
                     lambda: task.report(n=1), task.finish, lambda: task.fail("x"), task.tick,
-                    lambda: task.busy(1), lambda: task.checkpoint("/"), trainwire.tasks,
+                    lambda: task.busy(1), lambda: task.checkpoint("/"), trainwire.tasks, lambda: next(tasks),
                 ]
                 for send in sends:
                     try:
@@ -30,7 +31,7 @@ def test_a_forked_child_reads_and_nothing_else(orchestrator: Orchestrator, start
     peer = orchestrator.accept().welcome()
     peer.deliver(1)
     assert metrics(peer.acked_result()) == {"n": 2}
-    assert trainer.ends().splitlines() == ["t1 {'lr': 0.1} b'\\x81' False", "forked " * 7 + "| 5"]
+    assert trainer.ends().splitlines() == ["t1 {'lr': 0.1} b'\\x81' False", "forked " * 8 + "| 5"]
     assert [wire.TABLES[kind] for kind, _ in peer.closed()] == ["Bye"]
 
 
