@@ -24,7 +24,7 @@ async fn what_comes_for_a_delivery_that_is_over_changes_nothing_and_is_acknowled
     assert_eq!(acknowledged(&mut second).await, (fresh.delivery, 1, AckKind::Stored));
     drop((first, second));
 
-    assert!(arena.watch.outcome().await.succeeded());
+    assert!(arena.end().await.succeeded());
     let [Ending::Returned { .. }, Ending::Succeeded { .. }] = arena.watch.endings()[..] else {
         panic!("{:#?}", arena.watch.endings())
     };
@@ -71,7 +71,7 @@ async fn nobody_ends_or_reports_what_another_one_works_on() {
     assert_eq!(acknowledged(&mut one).await, (ours.delivery, 1, AckKind::Stored));
     assert_eq!(acknowledged(&mut other).await, (theirs.delivery, 1, AckKind::Stored));
     drop((one, other));
-    assert!(arena.watch.outcome().await.succeeded());
+    assert!(arena.end().await.succeeded());
     assert!(!arena.watch.records().any(|record| matches!(record, Record::Checkpointed { .. })));
     let stolen = |event: &trainwire::Event| matches!(event.what, trainwire::What::Progress(_));
     assert!(!arena.watch.seen.iter().any(stolen));

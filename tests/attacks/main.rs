@@ -88,10 +88,16 @@ impl Arena {
         within(finish).await;
         assert!(finished > 0, "the attackers left no task");
         drop(honest);
+        self.end().await
+    }
+
+    /// When the victim's tasks have ended: the neighbour noticed nothing, and nothing stays behind.
+    async fn end(&mut self) -> JobOutcome {
         let outcome = self.watch.outcome().await;
         self.stage.open("neighbour");
         let neighbour = within(self.neighbour.outcome()).await.expect("the orchestrator lives");
         assert!(neighbour.succeeded(), "{neighbour:#?}");
+        within(self.stage.orchestrator.shutdown()).await;
         outcome
     }
 }
