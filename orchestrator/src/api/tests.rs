@@ -164,6 +164,26 @@ async fn a_socket_name_that_is_taken_fails_the_job_and_names_the_owner() {
 }
 
 #[test]
+fn nothing_is_left_behind_when_the_runtime_ends_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = Config { state_dir: None, ..config(folder.path()) };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (orchestrator, job) = runtime.block_on(async {
+        let orchestrator = Orchestrator::start(config).await.unwrap();
+        let job = orchestrator.submit(script("a", "exit 0", &["t"])).await.unwrap();
+        job.outcome().await.unwrap();
+        (orchestrator, job)
+    });
+    let root = orchestrator.inner.layout.root().to_owned();
+    assert!(root.is_dir());
+    drop(runtime);
+    assert!(!root.exists());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    assert_eq!(runtime.block_on(job.kill()).unwrap_err().code(), "shut_down");
+    runtime.block_on(orchestrator.shutdown());
+}
+
+#[test]
 fn without_a_runtime_or_with_bad_settings_nothing_starts() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let start = |config| runtime.block_on(Orchestrator::start(config)).unwrap_err();

@@ -6,7 +6,7 @@ use tokio::sync::{mpsc, oneshot};
 use trainwire_protocol::id::JobId;
 use trainwire_unix::ProcessIdentity;
 
-use super::Driver;
+use super::{ConnectionSlot, Driver};
 use crate::budget::Taken;
 use crate::connection::{Arrival, Command, Peer};
 use crate::events::Feed;
@@ -14,7 +14,7 @@ use crate::job::{JobSpec, StopReason};
 use crate::payload::Payload;
 use crate::process::TrainerProcess;
 use crate::record::{Exit, JobNo, TaskNo, TrainerNo};
-use crate::scheduler::{Answer, ConnectionNo, Ticket};
+use crate::scheduler::{Answer, ConnectionNo, Input, Ticket};
 
 /// What comes to the driver.
 pub(crate) enum Message {
@@ -61,7 +61,48 @@ pub(super) enum Reply {
 }
 
 impl Driver {
-    pub(super) fn ticket(&mut self, reply: Reply) -> Ticket {
+    pub(super) fn receive(&mut self, message: Message) {
+        match message {
+            Message::Submit { job_id, spec, tasks, taken, reply } => {
+                let ticket = self.ticket(Reply::Submit { reply, taken });
+                self.submit(ticket, job_id, spec, tasks);
+            }
+            Message::Stop { job, task, reason, kill, reply } => {
+                let ticket = self.ticket(Reply::Done(reply));
+                self.decide(Input::Stop { ticket, job, task, reason, kill });
+            }
+            Message::Connected { connection, peer, commands } => {
+                self.connections.insert(connection, ConnectionSlot { commands, pidfd: peer.pidfd });
+            }
+            Message::Arrived { connection, arrivals } => self.arrived(connection, arrivals),
+            Message::Spawned { trainer, started } => self.spawned(trainer, started),
+            Message::Died { trainer, exit } => self.died(trainer, exit),
+        }
+    }
+
+    fn arrived(&mut self, connection: ConnectionNo, arrivals: Vec<Arrival>) {
+        let mut progress_of = None;
+        for arrival in arrivals {
+            match arrival {
+                Arrival::Input(input) => {
+                    if let Input::Disconnected { .. } = input {
+                        self.connections.remove(&connection);
+                    }
+                    self.decide(input);
+                }
+                Arrival::Report(report) => {
+                    let delivery = report.delivery.0;
+                    if progress_of != Some(delivery) {
+                        progress_of = Some(delivery);
+                        self.decide(Input::Progress { connection, delivery });
+                    }
+                    self.report(connection, report);
+                }
+            }
+        }
+    }
+
+    fn ticket(&mut self, reply: Reply) -> Ticket {
         self.next_ticket += 1;
         let ticket = Ticket(self.next_ticket);
         self.tickets.insert(ticket, reply);

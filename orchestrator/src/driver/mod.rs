@@ -32,7 +32,7 @@ use trainwire_unix::PidFd;
 use crate::budget::Budget;
 use crate::clock;
 use crate::config::Config;
-use crate::connection::{Arrival, Command};
+use crate::connection::Command;
 use crate::error::OrchestratorError;
 use crate::events::Feed;
 use crate::job::JobSpec;
@@ -233,51 +233,10 @@ impl Driver {
         self.decide(Input::Tokens(tokens));
     }
 
-    fn receive(&mut self, message: Message) {
-        match message {
-            Message::Submit { job_id, spec, tasks, taken, reply } => {
-                let ticket = self.ticket(Reply::Submit { reply, taken });
-                self.submit(ticket, job_id, spec, tasks);
-            }
-            Message::Stop { job, task, reason, kill, reply } => {
-                let ticket = self.ticket(Reply::Done(reply));
-                self.decide(Input::Stop { ticket, job, task, reason, kill });
-            }
-            Message::Connected { connection, peer, commands } => {
-                self.connections.insert(connection, ConnectionSlot { commands, pidfd: peer.pidfd });
-            }
-            Message::Arrived { connection, arrivals } => self.arrived(connection, arrivals),
-            Message::Spawned { trainer, started } => self.spawned(trainer, started),
-            Message::Died { trainer, exit } => self.died(trainer, exit),
-        }
-    }
-
-    fn arrived(&mut self, connection: ConnectionNo, arrivals: Vec<Arrival>) {
-        let mut progress_of = None;
-        for arrival in arrivals {
-            match arrival {
-                Arrival::Input(input) => {
-                    if let Input::Disconnected { .. } = input {
-                        self.connections.remove(&connection);
-                    }
-                    self.decide(input);
-                }
-                Arrival::Report(report) => {
-                    let delivery = report.delivery.0;
-                    if progress_of != Some(delivery) {
-                        progress_of = Some(delivery);
-                        self.decide(Input::Progress { connection, delivery });
-                    }
-                    self.report(connection, report);
-                }
-            }
-        }
-    }
-
-    /// Tells everyone who waits. Trainers are not touched: they go on without us for a while.
+    /// Tells everyone who waits; a second call does no harm. Trainers are not touched: they go on
+    /// without us for a while.
     fn close(&mut self, error: &OrchestratorError) {
         self.connections.clear();
-        let all_ended = self.scheduler_is_idle();
         for slot in self.jobs.values_mut() {
             slot.listener = None;
             slot.feed.end(Err(error.clone()));
@@ -286,13 +245,18 @@ impl Driver {
         // Both wait for what they were given.
         self.metrics = None;
         self.writer = None;
+        let state = self.scheduler.state();
+        let all_ended = self.jobs.keys().all(|job| state.job(*job).is_none_or(|job| job.ended));
         if all_ended && !self.layout.is_durable() {
             let _ = std::fs::remove_dir_all(self.layout.root());
         }
     }
+}
 
-    fn scheduler_is_idle(&self) -> bool {
-        self.jobs.keys().all(|job| self.scheduler.state().job(*job).is_none_or(|job| job.ended))
+/// Also when the runtime ends under it.
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.close(&OrchestratorError::ShutDown);
     }
 }
 
