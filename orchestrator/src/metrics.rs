@@ -3,7 +3,7 @@
 //! No row is fsynced: metrics are for looking at, and nothing rests on them. They are in the file
 //! within a second, and all of them are before anyone hears that the job has ended.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -26,6 +26,8 @@ use crate::record::TaskNo;
 #[derive(Debug)]
 pub(crate) struct MetricsWriter {
     orders: Option<Sender<Order>>,
+    /// Tasks with a file that may be open: for the others the thread need not be woken.
+    open: HashSet<TaskNo>,
     /// Reports handed over and not written yet.
     waiting: Arc<AtomicUsize>,
     thread: Option<JoinHandle<()>>,
@@ -46,23 +48,26 @@ impl MetricsWriter {
             .name("trainwire-rows".to_owned())
             .spawn(move || Files::default().run(&inbox, &written))
             .map_err(|error| StartError::System { what: "thread", text: error.to_string() })?;
-        Ok(Self { orders: Some(orders), waiting, thread: Some(thread) })
+        Ok(Self { orders: Some(orders), open: HashSet::new(), waiting, thread: Some(thread) })
     }
 
     /// Appends a report's rows. Where the disk is slower than the trainers, reports are left out, and
     /// the log says so.
-    pub(crate) fn write(&self, task: TaskNo, path: PathBuf, attempt: u32, report: Report) {
+    pub(crate) fn write(&mut self, task: TaskNo, path: PathBuf, attempt: u32, report: Report) {
         if self.waiting.load(Ordering::Relaxed) >= WAITING_REPORTS_MAX {
             tracing::warn!(path = %path.display(), rows = report.times_us.len(), "the disk is too slow for all metrics; rows are left out of the file");
             return;
         }
         self.waiting.fetch_add(1, Ordering::Relaxed);
+        self.open.insert(task);
         self.send(Order::Write { task, path, attempt, report });
     }
 
     /// No more rows will come for this attempt.
-    pub(crate) fn close(&self, task: TaskNo) {
-        self.send(Order::Close { task });
+    pub(crate) fn close(&mut self, task: TaskNo) {
+        if self.open.remove(&task) {
+            self.send(Order::Close { task });
+        }
     }
 
     /// Ends the job's feed once all rows are in their files.
@@ -207,7 +212,7 @@ mod tests {
             values: vec![0.5, f64::NAN, 0.25, 0.75],
             thinned: 3,
         };
-        let writer = MetricsWriter::start().unwrap();
+        let mut writer = MetricsWriter::start().unwrap();
         let feed = Arc::new(Feed::new(JobNo(1), JobId::new("a").unwrap(), None));
         writer.write(TaskNo(1), path.clone(), 2, report);
         writer.end_job(Arc::clone(&feed));

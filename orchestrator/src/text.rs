@@ -19,19 +19,6 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
-/// As [`Escaped`], for several lines: newlines and tabs stay.
-pub(crate) fn escape_lines(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '\n' | '\t' => escaped.push(character),
-            _ if character.is_control() => escaped.extend(character.escape_default()),
-            _ => escaped.push(character),
-        }
-    }
-    escaped
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -39,6 +26,5 @@ mod tests {
     #[test]
     fn control_characters_do_not_reach_a_terminal() {
         assert_eq!(Escaped("a\u{1b}[2Jb\nc é").to_string(), "a\\u{1b}[2Jb\\nc é");
-        assert_eq!(escape_lines("50%\r100%\n\tdone\u{7}"), "50%\\r100%\n\tdone\\u{7}");
     }
 }

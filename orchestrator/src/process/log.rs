@@ -4,11 +4,10 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
-use crate::text::escape_lines;
-
 /// The last lines written at or after byte `from`: at most [`TAIL_LINES_MAX`] and
-/// [`TAIL_SIZE_BYTES_MAX`], control characters escaped. Of a line that was rewritten with carriage
-/// returns (a progress bar) only what a terminal shows in the end. Empty where the log cannot be read.
+/// [`TAIL_SIZE_BYTES_MAX`], as they are: whoever shows them escapes or colours them. Of a line that was
+/// rewritten with carriage returns (a progress bar) only what a terminal shows in the end. Empty where
+/// the log cannot be read.
 pub(crate) fn tail(path: &Path, from: u64) -> String {
     let Ok((bytes, cut)) = read_end(path, from) else { return String::new() };
     let text = String::from_utf8_lossy(&bytes);
@@ -44,7 +43,7 @@ fn read_end(path: &Path, from: u64) -> std::io::Result<(Vec<u8>, bool)> {
 
 fn last_overwrite(line: &str) -> String {
     let shown = line.rsplit('\r').find(|part| !part.trim().is_empty()).unwrap_or("");
-    escape_lines(shown)
+    shown.to_owned()
 }
 
 /// Enough for a traceback and what led to it.
@@ -64,7 +63,7 @@ mod tests {
         assert_eq!(tail(&path, 0), "");
 
         std::fs::write(&path, "earlier\n 10%\r 50%\r100%\r\nbad \u{1b}[31m\u{7}end").unwrap();
-        assert_eq!(tail(&path, 8), "100%\nbad \\u{1b}[31m\\u{7}end");
+        assert_eq!(tail(&path, 8), "100%\nbad \u{1b}[31m\u{7}end");
         assert_eq!(tail(&path, 0).lines().count(), 3);
 
         let long: String = (0..100_000).map(|number| format!("line {number}\n")).collect();
