@@ -62,7 +62,8 @@ pub enum TaskEnd {
     Dead {
         /// In words.
         cause: String,
-        /// The last lines of the trainer's output; may be empty.
+        /// The last lines of the trainer's output, as it wrote them: escape control characters before
+        /// showing them. May be empty.
         log_tail: String,
         /// How each attempt ended, oldest first, as far as it ended otherwise than well.
         evidence: Vec<Ending>,
