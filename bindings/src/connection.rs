@@ -10,7 +10,8 @@
 //!
 //! Two locks, always taken in this order: `reader` is held by whoever reads the socket, also while
 //! it sleeps in `recv`; `state` for as long as it takes to feed the session or to send what it has,
-//! never across anything that sleeps. Nobody who holds one of them takes the GIL.
+//! never across anything that sleeps (but the spool's fsync, when nobody is left to talk to). Nobody
+//! who holds one of them takes the GIL.
 //!
 //! A Python thread that waits reads the socket itself, so a short task costs one `recv` and one
 //! `send`. The IO thread takes over when a task lasts: at once if the one before it did (one
@@ -76,7 +77,7 @@ pub(crate) struct State {
     pub(crate) started_at: Option<Instant>,
     /// The IO thread need not be armed for the next one.
     pub(crate) last_task_short: bool,
-    /// Results that wait for company: since when, and how many.
+    /// Results that wait for company.
     held: Option<Held>,
 }
 

@@ -218,7 +218,7 @@ def test_a_descriptor_lost_at_the_limit_of_open_files(orchestrator: Orchestrator
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as another user")
-def test_a_socket_of_another_user(orchestrator: Orchestrator, start: Start, tmp_path: Path) -> None:
+def test_a_socket_of_another_user(start: Start, tmp_path: Path) -> None:
     for folder in (tmp_path, *tmp_path.parents):
         if folder.stat().st_uid == 0 and folder != Path("/"):
             folder.chmod(folder.stat().st_mode | 0o755)
