@@ -177,8 +177,8 @@ impl Connection {
         self.after_command(&mut state, Instant::now(), Flush::Now);
     }
 
-    /// Waits until nothing is unacknowledged, for `limit` at most, then writes the rest into the
-    /// spool.
+    /// Waits until nothing is unacknowledged, for `limit` at most or until Ctrl-C, then writes the
+    /// rest into the spool.
     pub(crate) fn settle(&self, py: Python<'_>, limit: Duration) -> PyResult<()> {
         let until = Instant::now() + limit;
         let settled = self.wait(py, |state| {
@@ -187,6 +187,11 @@ impl Connection {
             }
             let over = state.no_ack_comes().is_some() || until <= Instant::now();
             over.then(|| self.spool(state))
+        });
+        let settled = settled.or_else(|interrupt| {
+            let mut state = self.lock();
+            let spooled = self.spool(&mut state);
+            if spooled.is_ok() { Err(interrupt) } else { Ok(spooled) }
         })?;
         settled.map_err(|error| End::NotYet.with_lost_result(py, &error))
     }

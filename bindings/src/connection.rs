@@ -180,8 +180,11 @@ impl Connection {
         }
     }
 
-    /// Writes all that is unacknowledged into the spool.
+    /// Writes all that is unacknowledged into the spool, if there is anything.
     pub(crate) fn spool(&self, state: &mut State) -> std::io::Result<()> {
+        if state.session.unacknowledged().next().is_none() {
+            return Ok(());
+        }
         let Some(folder) = &state.spool else {
             return Err(std::io::Error::other("the orchestrator named no spool folder"));
         };

@@ -349,6 +349,28 @@ def test_an_orphan_checkpoints_and_leaves_its_result_in_the_spool(
     assert (second, outcome(result), metrics(result)) == ("TaskResult", "Stopped", {"n": 7})
 
 
+@pytest.mark.parametrize("interrupts", [1, 2])
+def test_ctrl_c_without_an_orchestrator_leaves_the_result_in_the_spool(
+    orchestrator: Orchestrator, start: Start, tmp_path: Path, interrupts: int
+) -> None:
+    trainer = start("""
+        with trainwire.connect() as task:
+            print("running", flush=True)
+            time.sleep(0.3)
+            task.finish(n=7)
+    """)
+    peer = orchestrator.accept().welcome(spool=str(tmp_path / "spool"))
+    peer.deliver(5)
+    peer.expect(wire.STARTED)
+    orchestrator.close()
+    for _ in range(interrupts):
+        time.sleep(0.8)  # first in finish(), then in the exit that waits once more
+        trainer.send_signal(signal.SIGINT)
+    trainer.wait(20)
+    ((_, result),) = spooled(tmp_path / "spool" / "5.frames")
+    assert metrics(result) == {"n": 7}
+
+
 def test_without_a_spool_a_lost_result_is_an_error(orchestrator: Orchestrator, start: Start) -> None:
     trainer = start("""
         try:
