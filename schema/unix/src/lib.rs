@@ -12,7 +12,6 @@
 //! | [`peer`] | who is at the other end |
 //! | [`pidfd`] | death, exit status, signals |
 //! | [`identity`] | a process for the journal |
-//! | [`pool`] | receive buffers used again |
 //!
 //! # Kernels
 //!
@@ -41,7 +40,6 @@ pub mod identity;
 mod kernel;
 pub mod peer;
 pub mod pidfd;
-pub mod pool;
 pub mod sealed;
 pub mod socket;
 
@@ -52,6 +50,5 @@ pub use nix::errno::Errno;
 pub use nix::sys::signal::Signal;
 pub use peer::{PeerCredentials, PeerError, peer_pidfd, require_same_uid};
 pub use pidfd::{ExitStatus, PidFd};
-pub use pool::{BufferPool, PoolCounts, PooledBuffer};
 pub use sealed::{PAYLOAD_SIZE_BYTES_MAX, PayloadBuffer, SealedError, SealedPayload};
 pub use socket::{BindError, ConnectError, NameTaken, Occupant, Owner, SocketName, bind_private, connect};
