@@ -112,7 +112,7 @@ impl Backend {
     /// This trainer takes no more tasks.
     pub(crate) fn leave(&self) {
         if let Self::Connected(connection) = self {
-            connection.leave("done");
+            connection.leave("one_task");
         }
     }
 }

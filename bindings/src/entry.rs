@@ -16,7 +16,7 @@ use crate::environment::{self, Environment};
 use crate::errors::{Class, raise};
 use crate::events::TryAgain;
 use crate::poller::Poller;
-use crate::task::{Task, Then};
+use crate::task::Task;
 use crate::tasks::{SETTLE_TIME, Source, Tasks};
 use crate::{current, fork, io_thread, offline, outcome, stacks};
 
@@ -34,9 +34,12 @@ pub(crate) fn connect(
         let text = "connect() gives one task per process, and it has ended; use tasks() for several";
         return Err(raise(py, Class::TaskState, "one_task", text));
     }
-    let connected = tasks(py, params, max_epochs, false).and_then(|tasks| tasks.next(py, Then::Leave));
+    let connected = tasks(py, params, max_epochs, false).and_then(|tasks| tasks.next(py));
     match connected {
-        Ok(Some(task)) => Ok(task),
+        Ok(Some(task)) => {
+            task.get().is_the_only_one();
+            Ok(task)
+        }
         Ok(None) => {
             let text = "the orchestrator has no task for this trainer";
             Err(raise(py, Class::Connect, "no_task", text))

@@ -44,18 +44,8 @@ pub(crate) struct Task {
     work_folder: Option<PathBuf>,
     last_checkpoint: Option<Checkpoint>,
     keep_going: bool,
-    then: Then,
     pub(crate) run: Arc<Run>,
     backend: Backend,
-}
-
-/// What the trainer does after this task.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Then {
-    /// The next one.
-    GoOn,
-    /// It was this process's one task.
-    Leave,
 }
 
 /// What comes with a task and is not in its buffer.
@@ -65,7 +55,6 @@ pub(crate) struct Delivered {
     pub(crate) work_folder: Option<PathBuf>,
     pub(crate) last_checkpoint: Option<Checkpoint>,
     pub(crate) keep_going: bool,
-    pub(crate) then: Then,
     pub(crate) run: Arc<Run>,
 }
 
@@ -84,10 +73,15 @@ impl Task {
             work_folder: with.work_folder,
             last_checkpoint: with.last_checkpoint,
             keep_going: with.keep_going,
-            then: with.then,
             run: with.run,
             backend,
         }
+    }
+
+    /// It is this process's one task: the orchestrator learns that at once, so that it hands the next
+    /// one to somebody else.
+    pub(crate) fn is_the_only_one(&self) {
+        self.backend.leave();
     }
 
     pub(crate) fn made_progress(&self) {
@@ -113,9 +107,6 @@ impl Task {
             return finished.map(|()| true); // the result was not one that can be sent
         }
         current::clear(self);
-        if self.then == Then::Leave {
-            self.backend.leave();
-        }
         finished.map(|()| true)
     }
 

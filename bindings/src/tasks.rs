@@ -15,7 +15,7 @@ use crate::commands::Started;
 use crate::connection::Connection;
 use crate::errors::{Class, raise};
 use crate::stop::Run;
-use crate::task::{Delivered, Task, Then};
+use crate::task::{Delivered, Task};
 use crate::{current, outcome};
 
 /// Gives one task after the other until there is no more work.
@@ -47,7 +47,7 @@ impl Tasks {
     ///
     /// # Errors
     /// As waiting for it has; `TaskStateError` within the `with` block of the one before.
-    pub(crate) fn next(&self, py: Python<'_>, then: Then) -> PyResult<Option<Py<Task>>> {
+    pub(crate) fn next(&self, py: Python<'_>) -> PyResult<Option<Py<Task>>> {
         if let Source::Connected(connection) = &self.source {
             Backend::Connected(Arc::clone(connection)).refuse_in_child(py, "tasks()")?;
         }
@@ -57,14 +57,14 @@ impl Tasks {
                 let Some(task) = task.lock().unwrap_or_else(PoisonError::into_inner).take() else {
                     return Ok(None);
                 };
-                self.offline_task(py, task, then)
+                self.offline_task(py, task)
             }
             Source::Connected(connection) => {
                 let Some(started) = connection.next(py)? else {
                     connection.settle(py, SETTLE_TIME)?;
                     return Ok(None);
                 };
-                self.connected_task(py, connection, started, then)
+                self.connected_task(py, connection, started)
             }
         };
         let task = Py::new(py, task)?;
@@ -87,26 +87,19 @@ impl Tasks {
         last.get().end(py, ending, Vec::new()).map(|_| ())
     }
 
-    fn offline_task(&self, py: Python<'_>, buffer: VerifiedTask, then: Then) -> Task {
+    fn offline_task(&self, py: Python<'_>, buffer: VerifiedTask) -> Task {
         let with = Delivered {
             job_id: self.job_id.clone_ref(py),
             attempt: 1,
             work_folder: None,
             last_checkpoint: None,
             keep_going: self.keep_going,
-            then,
             run: Arc::new(Run::new(Delivery(0))),
         };
         Task::new(py, buffer, with, Backend::Offline)
     }
 
-    fn connected_task(
-        &self,
-        py: Python<'_>,
-        connection: &Arc<Connection>,
-        started: Started,
-        then: Then,
-    ) -> Task {
+    fn connected_task(&self, py: Python<'_>, connection: &Arc<Connection>, started: Started) -> Task {
         let Started { buffer, deliver, run } = started;
         let with = Delivered {
             job_id: self.job_id.clone_ref(py),
@@ -114,7 +107,6 @@ impl Tasks {
             work_folder: deliver.work.map(PathBuf::from),
             last_checkpoint: deliver.last_checkpoint.map(Checkpoint::from),
             keep_going: self.keep_going,
-            then,
             run,
         };
         Task::new(py, buffer, with, Backend::Connected(Arc::clone(connection)))
@@ -128,7 +120,7 @@ impl Tasks {
     }
 
     fn __next__(&self, py: Python<'_>) -> PyResult<Option<Py<Task>>> {
-        self.next(py, Then::GoOn)
+        self.next(py)
     }
 
     fn __enter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {

@@ -20,6 +20,7 @@ class Peer:
         self.socket = connected
         self.received = b""
         self.heartbeats: list[Any] = []
+        self.takes_one_task = False
         self.hello: Any = None
 
     def send(self, kind: int, **fields: Any) -> None:
@@ -52,7 +53,7 @@ class Peer:
         self.send(wire.BYE, code=code)
 
     def next(self, until: float | None = None) -> tuple[int, Any]:
-        """The next message. Heartbeats are kept aside."""
+        """The next message. Heartbeats are kept aside, and the Bye of a trainer that takes one task."""
         until = until or time.monotonic() + 20
         while True:
             while (taken := wire.take_frame(self.received)) is None:
@@ -63,9 +64,12 @@ class Peer:
                 self.received += data
             kind, message, size = taken
             self.received = self.received[size:]
-            if kind != wire.HEARTBEAT:
+            if kind == wire.HEARTBEAT:
+                self.heartbeats.append(message)
+            elif kind == wire.BYE and text(message.code) == "one_task":
+                self.takes_one_task = True
+            else:
                 return kind, message
-            self.heartbeats.append(message)
 
     def expect(self, kind: int) -> Any:
         got, message = self.next()

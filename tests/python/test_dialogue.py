@@ -78,7 +78,7 @@ def test_what_is_delivered_with_a_task(orchestrator: Orchestrator, start: Start,
         "True None",
     ]
     # It was this process's one task.
-    assert peer.expect(wire.BYE)
+    assert peer.takes_one_task
 
 
 def test_a_frame_that_comes_byte_by_byte(orchestrator: Orchestrator, start: Start) -> None:
