@@ -29,6 +29,7 @@ examples: $(VENV)/installed ## run every example but torch_loop.py, which needs 
 	trainwire run --grid lr=0.1,0.01 -- python examples/plain_script.py
 	trainwire run examples/attached.toml & job=$$!; \
 	python examples/attached.py || { kill $$job; exit 1; }; wait $$job
+	cargo run --quiet --locked -p trainwire --example embed
 
 .PHONY: test
 test: test-rust test-python lint-python ## run all tests, and the Python lints
