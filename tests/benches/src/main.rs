@@ -18,7 +18,7 @@ use pin::Cores;
 use serde_json::{Value, json};
 use stats::{Sample, median};
 
-const ROUNDS: usize = 2;
+const ROUNDS: usize = 5;
 const LATENCY_TASKS: usize = 5_000;
 const THROUGHPUT_TASKS: usize = 100_000;
 const WINDOW: u32 = 64;
