@@ -25,6 +25,10 @@ impl Connector {
         Self { socket: socket.to_owned(), child, channel }
     }
 
+    pub(crate) fn socket(&self) -> &Path {
+        &self.socket
+    }
+
     pub(crate) fn connect(&mut self) -> Peer {
         loop {
             if let Some(connected) = self.ask() {

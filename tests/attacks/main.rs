@@ -8,6 +8,7 @@ mod framing;
 mod mutations;
 mod opening;
 mod slow;
+mod strangers;
 
 use std::time::Duration;
 
