@@ -42,7 +42,7 @@ fn main() {
     println!("{machine}\n{ROUNDS} rounds, medians; a floor is measured beside each figure\n");
     let report = json!({
         "machine": machine,
-        "latency": in_process("latency", || latency(&python)),
+        "latency": in_thread(|| latency(&python)),
         "throughput": throughput(&python),
         "import": import(&python),
         "idle": idle(),
@@ -50,11 +50,6 @@ fn main() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/bench.json");
     std::fs::write(path, format!("{report:#}\n")).expect("the target folder");
     println!("written to target/bench.json");
-}
-
-/// A section. Pinning ends with it: the next begins on all cores.
-fn in_process(_name: &str, section: impl FnOnce() -> Value + Send) -> Value {
-    std::thread::scope(|scope| scope.spawn(section).join().expect("the section's checks hold"))
 }
 
 fn latency(python: &Path) -> Value {
@@ -134,6 +129,7 @@ fn idle() -> Value {
     json!({"trainers": idle::TRAINERS, "bare_cpu_ms_per_s": bare, "trainwire_cpu_ms_per_s": ours, "ratio": ours / bare})
 }
 
+/// Pinning ends with the thread: what follows begins on all cores.
 fn in_thread<T: Send>(section: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|scope| scope.spawn(section).join().expect("the section's checks hold"))
 }
