@@ -91,6 +91,18 @@ impl Job {
         self
     }
 
+    /// See [`JobSpec::open`]. Such a job may begin without tasks.
+    pub fn open(mut self) -> Self {
+        self.spec.open = true;
+        self
+    }
+
+    /// See [`JobSpec::slab`].
+    pub fn slab(mut self, size_bytes: u64) -> Self {
+        self.spec.slab = Some(size_bytes);
+        self
+    }
+
     /// See [`JobSpec::max_failures`].
     pub fn max_failures(mut self, count: u32) -> Self {
         self.spec.max_failures = count;
@@ -148,7 +160,7 @@ impl Job {
     /// Builds the tasks, and checks everything that can be known without the other jobs.
     pub(crate) fn check(self) -> Result<(JobId, JobSpec, Vec<VerifiedTask>), SubmitError> {
         let job_id = self.spec.validate()?;
-        if self.tasks.is_empty() {
+        if self.tasks.is_empty() && !self.spec.open {
             return Err(SubmitError::NoTasks);
         }
         let mut seen = HashSet::with_capacity(self.tasks.len());
