@@ -49,6 +49,9 @@ pub(crate) struct State {
     pub(crate) socket: Option<Arc<OwnedFd>>,
     /// There has been a Welcome, on this connection or an earlier one.
     pub(crate) welcomed: bool,
+    /// How long a waiting thread polls before it sleeps, from the Welcome.
+    #[allow(dead_code, reason = "for the thread that waits")]
+    pub(crate) poll: Duration,
     /// The peer has closed its end; what it sent before can still be read.
     pub(crate) send_broken: bool,
     /// Delivered, not given to Python yet.
@@ -95,6 +98,7 @@ impl Connection {
             writer: FrameWriter::default(),
             socket: None,
             welcomed: false,
+            poll: Duration::ZERO,
             send_broken: false,
             queued: VecDeque::new(),
             runs: Vec::new(),

@@ -98,6 +98,7 @@ impl Connection {
             match event {
                 TrainerEvent::Welcomed(welcome) => {
                     state.welcomed = true;
+                    state.poll = welcome.poll;
                     state.spool = welcome.spool.map(PathBuf::from);
                 }
                 TrainerEvent::Refused(refused) => {
@@ -106,6 +107,8 @@ impl Connection {
                     }
                     self.disconnect(state, Instant::now());
                 }
+                // Of a slab nobody maps, every delivery is one whose descriptor was lost.
+                TrainerEvent::Slab(_) => drop(descriptor.take()),
                 TrainerEvent::Delivered(delivered) => {
                     let source = match (delivered.inline, descriptor.take()) {
                         (Some(bytes), _) => Source::Inline(bytes),

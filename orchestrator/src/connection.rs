@@ -264,6 +264,8 @@ impl Connection {
                 OrchestratorEvent::Started(delivery) => Input::Started { connection, delivery: delivery.0 },
                 OrchestratorEvent::Checkpoint(checkpoint) => Input::Checkpoint { connection, checkpoint },
                 OrchestratorEvent::Result(result) => Input::Result { connection, result },
+                // No slab was shared, so nothing is held.
+                OrchestratorEvent::Released(_) => continue,
                 OrchestratorEvent::Bye(bye) => Input::Bye { connection, bye },
                 OrchestratorEvent::Quiet => Input::Quiet { connection },
                 OrchestratorEvent::Heard => Input::Heard { connection },

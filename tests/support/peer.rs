@@ -131,6 +131,7 @@ pub fn hello(job_id: &str, token: Option<Token>) -> Hello {
         rank: 0,
         in_hand: Vec::new(),
         can_dump_stacks: false,
+        held: Vec::new(),
     }
 }
 

@@ -80,6 +80,7 @@ fn another_version_is_refused_with_words_on_both_sides() {
         rank: 0,
         in_hand: Vec::new(),
         can_dump_stacks: false,
+        held: Vec::new(),
     };
     let mut writer = FrameWriter::default();
     writer.push_from_trainer(&FromTrainer::Hello(hello)).unwrap();

@@ -255,6 +255,7 @@ pub(crate) fn welcome(in_hand: Vec<(Delivery, bool)>) -> Welcome {
         orphan_timeout: Duration::from_secs(600),
         spool: None,
         in_hand,
+        poll: Duration::ZERO,
     }
 }
 

@@ -152,6 +152,7 @@ impl Trainer {
             rank: 0,
             in_hand: Vec::new(),
             can_dump_stacks: false,
+            held: Vec::new(),
         })]);
         assert!(matches!(trainer.arrival().await, Input::Hello { .. }));
         trainer
@@ -166,6 +167,7 @@ impl Trainer {
             orphan_timeout: Duration::from_secs(600),
             spool: None,
             in_hand: Vec::new(),
+            poll: Duration::ZERO,
         };
         trainer.commands.send(Command::Welcome(welcome)).unwrap();
         trainer
@@ -223,6 +225,7 @@ impl Trainer {
                 let memory = SealedPayload::receive(descriptors.next().unwrap(), deliver.task_size).unwrap();
                 memory.map().unwrap().to_vec()
             }
+            Place::Slab { .. } => panic!("no slab was shared"),
         });
         tasks.collect()
     }

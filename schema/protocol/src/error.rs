@@ -5,6 +5,7 @@ use std::time::Duration;
 use flatbuffers::InvalidFlatbuffer;
 
 use crate::frame::Kind;
+use crate::id::SlabId;
 
 /// Whose fault an error is, and so who has to do something about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -67,9 +68,9 @@ pub enum ProtocolError {
         /// The message.
         kind: Kind,
     },
-    /// The bytes after an inline task are not its padding.
+    /// The bytes after a Deliver's meta part are not its task and padding.
     #[error(
-        "an inline Deliver announces a task of {task_size} bytes, but {after_meta_bytes} bytes follow its meta part, or its padding is not zero"
+        "a Deliver announces a task of {task_size} bytes, but {after_meta_bytes} bytes follow its meta part, which is not what its place asks for, or its padding is not zero"
     )]
     BadPadding {
         /// As in the Deliver.
@@ -187,8 +188,23 @@ pub enum ProtocolError {
         announced_bytes: u64,
         /// The bytes given, 0 for a descriptor.
         size_bytes: usize,
-        /// `inline` or `as a descriptor`.
+        /// `inline`, `as a descriptor` or `in a slab`.
         place: &'static str,
+    },
+    /// A Slab goes through `FrameWriter::push_slab`, with its descriptor.
+    #[error("a Slab was to be sent without its descriptor")]
+    DescriptorNotGiven,
+    /// The task is not where the trainer could find it.
+    #[error(
+        "a Deliver points to {size} bytes at {offset} of slab {slab}; they must start at a multiple of 8 within the slab this connection was given last"
+    )]
+    BadRange {
+        /// `Deliver.slab`
+        slab: SlabId,
+        /// `Deliver.offset`
+        offset: u64,
+        /// `Deliver.task_size`
+        size: u64,
     },
 }
 
@@ -216,13 +232,19 @@ impl ProtocolError {
             Self::MessageTooLarge { .. } => "message_too_large",
             Self::Unsendable(_) => "unsendable",
             Self::WrongTask { .. } => "wrong_task",
+            Self::DescriptorNotGiven => "descriptor_not_given",
+            Self::BadRange { .. } => "bad_range",
         }
     }
 
     /// Whose fault it is.
     pub fn fault(&self) -> Fault {
         match self {
-            Self::MessageTooLarge { .. } | Self::Unsendable(_) | Self::WrongTask { .. } => Fault::Caller,
+            Self::MessageTooLarge { .. }
+            | Self::Unsendable(_)
+            | Self::WrongTask { .. }
+            | Self::DescriptorNotGiven
+            | Self::BadRange { .. } => Fault::Caller,
             _ => Fault::Peer,
         }
     }

@@ -119,6 +119,16 @@ impl fmt::Display for Delivery {
     }
 }
 
+/// A recycled piece of memory that an orchestrator shares with its trainers, numbered from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SlabId(pub u64);
+
+impl fmt::Display for SlabId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// A trainer process, as long as it lives: 128 bits it chose at random.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Instance(pub u128);

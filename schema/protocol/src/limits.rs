@@ -40,6 +40,13 @@ pub const METRICS_MAX: usize = 1_024;
 /// Deliveries one trainer may have in hand.
 pub const IN_HAND_MAX: usize = 1_024;
 
+/// Deliveries whose bytes in a slab one trainer may hold at a time, and entries of one Release: a Hello
+/// has to be able to list them.
+pub const HELD_MAX: usize = 4_096;
+
+/// Where a task in a slab may begin: as in a frame, so that its FlatBuffer is aligned.
+pub const SLAB_ALIGNMENT_BYTES: u64 = FRAME_ALIGNMENT_BYTES as u64;
+
 /// A token and an instance: 128 random bits.
 pub const TOKEN_SIZE_BYTES: usize = 16;
 

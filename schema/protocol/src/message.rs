@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use crate::error::ProtocolError;
 use crate::frame::Kind;
-use crate::id::{Delivery, Instance, JobId, Token};
+use crate::id::{Delivery, Instance, JobId, SlabId, Token};
+use crate::limits::SLAB_ALIGNMENT_BYTES;
 
 pub(crate) mod decode;
 pub(crate) mod encode;
@@ -28,6 +29,8 @@ pub enum FromTrainer {
     Result(TaskResult),
     /// Sent by a native thread, so it says that the process lives, not that it gets on.
     Heartbeat(Heartbeat),
+    /// Nobody in the trainer's process looks at the bytes of these deliveries in a slab any more.
+    Release(Vec<Delivery>),
     /// The trainer leaves on its own account.
     Bye(Bye),
 }
@@ -39,7 +42,9 @@ pub enum ToTrainer {
     Welcome(Welcome),
     /// The answer to a Hello that is not, or the reason for the end of a connection.
     Refused(Refused),
-    /// A task. Its bytes follow in the frame or come as a descriptor.
+    /// Memory that later Delivers point into. Its descriptor comes with the frame.
+    Slab(Slab),
+    /// A task. Its bytes follow in the frame, come as a descriptor, or are in a slab.
     Deliver(Deliver),
     /// Results and checkpoints that are stored, or that no longer matter.
     Ack(Vec<AckEntry>),
@@ -74,6 +79,8 @@ pub struct Hello {
     pub in_hand: Vec<InHand>,
     /// Whether a Stop may ask for the stacks of all threads.
     pub can_dump_stacks: bool,
+    /// Deliveries whose bytes in a slab may still be looked at.
+    pub held: Vec<Delivery>,
 }
 
 /// A trainer's part in a distributed job.
@@ -122,6 +129,9 @@ pub struct Welcome {
     pub spool: Option<String>,
     /// For every delivery the Hello listed: `true` to go on, `false` to drop it.
     pub in_hand: Vec<(Delivery, bool)>,
+    /// How long a trainer that waits polls its socket before it sleeps, in whole microseconds; zero for
+    /// not at all.
+    pub poll: Duration,
 }
 
 /// See [`ToTrainer::Refused`].
@@ -137,6 +147,15 @@ pub struct Refused {
     pub protocol_min: u16,
     /// The highest protocol version the orchestrator speaks.
     pub protocol_max: u16,
+}
+
+/// See [`ToTrainer::Slab`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slab {
+    /// Which.
+    pub slab: SlabId,
+    /// All of it, in bytes.
+    pub size: u64,
 }
 
 /// See [`ToTrainer::Deliver`].
@@ -167,6 +186,13 @@ pub enum Place {
     Inline,
     /// In a sealed memory file, whose descriptor comes with the frame.
     Descriptor,
+    /// In a slab the trainer has, until the trainer releases the delivery.
+    Slab {
+        /// The one sent last on this connection.
+        slab: SlabId,
+        /// The task's first byte in it, a multiple of 8.
+        offset: u64,
+    },
 }
 
 /// A checkpoint, as a later attempt is told of it.
@@ -343,8 +369,18 @@ impl FromTrainer {
             Self::Checkpoint(_) => Kind::Checkpoint,
             Self::Result(_) => Kind::Result,
             Self::Heartbeat(_) => Kind::Heartbeat,
+            Self::Release(_) => Kind::Release,
             Self::Bye(_) => Kind::Bye,
         }
+    }
+}
+
+impl Slab {
+    /// Whether a task of `size` bytes may be at `offset` of the slab `slab`.
+    pub fn holds(&self, slab: SlabId, offset: u64, size: u64) -> bool {
+        slab == self.slab
+            && offset.is_multiple_of(SLAB_ALIGNMENT_BYTES)
+            && offset.checked_add(size).is_some_and(|end| end <= self.size)
     }
 }
 
@@ -354,6 +390,7 @@ impl ToTrainer {
         match self {
             Self::Welcome(_) => Kind::Welcome,
             Self::Refused(_) => Kind::Refused,
+            Self::Slab(_) => Kind::Slab,
             Self::Deliver(_) => Kind::Deliver,
             Self::Ack(_) => Kind::Ack,
             Self::Stop(_) => Kind::Stop,

@@ -260,6 +260,7 @@ fn hello(token: Option<Token>, instance: u128) -> Hello {
         rank: 0,
         in_hand: Vec::new(),
         can_dump_stacks: true,
+        held: Vec::new(),
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use crate::error::ProtocolError;
 use crate::limits::{FRAME_ALIGNMENT_BYTES, FRAME_HEADER_SIZE_BYTES, META_SIZE_BYTES_MAX};
 
-/// Which message a frame carries. 4 and 13 are reserved for a later version.
+/// Which message a frame carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 #[allow(missing_docs)] // described where the messages are: `FromTrainer`, `ToTrainer`
@@ -13,6 +13,7 @@ pub enum Kind {
     Hello = 1,
     Welcome = 2,
     Refused = 3,
+    Slab = 4,
     Deliver = 5,
     Started = 6,
     Report = 7,
@@ -21,15 +22,17 @@ pub enum Kind {
     Ack = 10,
     Stop = 11,
     Heartbeat = 12,
+    Release = 13,
     Bye = 14,
 }
 
 impl Kind {
     /// Every kind, in the order of its byte.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Hello,
         Self::Welcome,
         Self::Refused,
+        Self::Slab,
         Self::Deliver,
         Self::Started,
         Self::Report,
@@ -38,6 +41,7 @@ impl Kind {
         Self::Ack,
         Self::Stop,
         Self::Heartbeat,
+        Self::Release,
         Self::Bye,
     ];
 
@@ -78,7 +82,12 @@ impl Header {
 
         let kind = Kind::from_byte(kind_byte).ok_or(ProtocolError::UnknownKind { kind_byte })?;
         let descriptor = flags == DESCRIPTOR;
-        if flags & !DESCRIPTOR != 0 || (descriptor && kind != Kind::Deliver) {
+        let fits = match kind {
+            Kind::Slab => descriptor,
+            Kind::Deliver => true,
+            _ => !descriptor,
+        };
+        if flags & !DESCRIPTOR != 0 || !fits {
             return Err(ProtocolError::BadFlags { flags, kind });
         }
         if meta_size_bytes > META_SIZE_BYTES_MAX {
@@ -116,7 +125,7 @@ pub(crate) fn padded(size_bytes: usize) -> usize {
     size_bytes.next_multiple_of(FRAME_ALIGNMENT_BYTES)
 }
 
-/// Flag: the task travels as a descriptor.
+/// Flag: a descriptor comes with the frame.
 const DESCRIPTOR: u8 = 1;
 
 /// The length field, which does not count itself.

@@ -10,7 +10,7 @@ use crate::error::ProtocolError;
 use crate::limits::{
     FRAME_HEADER_SIZE_BYTES, FRAME_SIZE_BYTES_MAX, INLINE_TASK_SIZE_BYTES_DEFAULT, INLINE_TASK_SIZE_BYTES_MAX,
 };
-use crate::message::{FromTrainer, ToTrainer, decode};
+use crate::message::{FromTrainer, Place, ToTrainer, decode};
 
 /// Cuts the bytes of one connection into frames, in memory it keeps and fills again.
 ///
@@ -234,10 +234,22 @@ impl Frame<'_> {
     pub fn decode_to_trainer(&self) -> Result<(ToTrainer, Option<Bytes>), ProtocolError> {
         let message = decode::to_trainer(self.kind, self.descriptor, self.meta)?;
         let task = match &message {
-            ToTrainer::Deliver(deliver) if !self.descriptor => Some(self.inline_task(deliver.task_size)?),
+            ToTrainer::Deliver(deliver) => match deliver.place {
+                Place::Inline => Some(self.inline_task(deliver.task_size)?),
+                Place::Descriptor => None,
+                Place::Slab { .. } => self.nothing_follows(deliver.task_size)?,
+            },
             _ => None,
         };
         Ok((message, task))
+    }
+
+    /// A Deliver that points into a slab carries no task.
+    fn nothing_follows(&self, task_size: u64) -> Result<Option<Bytes>, ProtocolError> {
+        match self.end - self.task_start {
+            0 => Ok(None),
+            after_meta_bytes => Err(ProtocolError::BadPadding { task_size, after_meta_bytes }),
+        }
     }
 
     fn inline_task(&self, task_size: u64) -> Result<Bytes, ProtocolError> {

@@ -10,7 +10,7 @@ use super::header::{Header, Kind, padded};
 use crate::error::ProtocolError;
 use crate::limits::{FRAME_HEADER_SIZE_BYTES, INLINE_TASK_SIZE_BYTES_MAX, META_SIZE_BYTES_MAX};
 use crate::message::encode::Encoder;
-use crate::message::{Deliver, FromTrainer, Place, ToTrainer};
+use crate::message::{Deliver, FromTrainer, Place, Slab, ToTrainer};
 
 /// Lines up outgoing frames for a socket that takes as much as it likes.
 ///
@@ -64,6 +64,8 @@ pub enum DeliverPayload {
         /// Handed back by [`FrameWriter::descriptor_at_front`].
         token: u64,
     },
+    /// Not at all: it is in a slab the trainer has.
+    InSlab,
 }
 
 /// What one `writev` or `sendmsg` may take. Dereferences to the slices.
@@ -85,18 +87,31 @@ impl FrameWriter {
         self.push_encoded(message.kind(), false, 0)
     }
 
-    /// Appends a message of the orchestrator; a Deliver goes through [`push_deliver`](Self::push_deliver).
+    /// Appends a message of the orchestrator; those that carry more go through
+    /// [`push_deliver`](Self::push_deliver) and [`push_slab`](Self::push_slab).
     ///
     /// # Errors
     ///
-    /// The message breaks a limit (its texts for people are shortened instead), or is a Deliver.
+    /// The message breaks a limit (its texts for people are shortened instead), or is a Deliver or Slab.
     /// Nothing is appended.
     pub fn push_to_trainer(&mut self, message: &ToTrainer) -> Result<(), ProtocolError> {
-        if let ToTrainer::Deliver(deliver) = message {
-            return Err(wrong_task(deliver, 0));
+        match message {
+            ToTrainer::Deliver(deliver) => return Err(wrong_task(deliver, 0)),
+            ToTrainer::Slab(_) => return Err(ProtocolError::DescriptorNotGiven),
+            _ => {}
         }
         self.encoder.encode_to_trainer(message)?;
         self.push_encoded(message.kind(), false, 0)
+    }
+
+    /// Appends a Slab, whose descriptor the writer's owner knows by `token`, as of a Deliver.
+    ///
+    /// # Errors
+    ///
+    /// None today.
+    pub fn push_slab(&mut self, slab: &Slab, token: u64) -> Result<(), ProtocolError> {
+        self.encoder.slab(slab)?;
+        self.push_flagged(Kind::Slab, token)
     }
 
     /// Appends a Deliver and its task.
@@ -116,12 +131,16 @@ impl FrameWriter {
             }
             (Place::Descriptor, DeliverPayload::Descriptor { token }) => {
                 self.encoder.deliver(deliver)?;
-                let at = self.copied.len();
-                self.push_encoded(Kind::Deliver, true, 0)?;
-                self.flagged.push_back(FlaggedFrame { at, token });
+                self.push_flagged(Kind::Deliver, token)?;
+            }
+            (Place::Slab { .. }, DeliverPayload::InSlab) => {
+                self.encoder.deliver(deliver)?;
+                self.push_encoded(Kind::Deliver, false, 0)?;
             }
             (_, DeliverPayload::Inline(task)) => return Err(wrong_task(deliver, task.len())),
-            (_, DeliverPayload::Descriptor { .. }) => return Err(wrong_task(deliver, 0)),
+            (_, DeliverPayload::Descriptor { .. } | DeliverPayload::InSlab) => {
+                return Err(wrong_task(deliver, 0));
+            }
         }
         self.assert_invariants();
         Ok(())
@@ -232,6 +251,15 @@ impl FrameWriter {
         Ok(())
     }
 
+    /// As `push_encoded`, for a frame that takes a descriptor along.
+    fn push_flagged(&mut self, kind: Kind, token: u64) -> Result<(), ProtocolError> {
+        let at = self.copied.len();
+        self.push_encoded(kind, true, 0)?;
+        self.flagged.push_back(FlaggedFrame { at, token });
+        self.assert_invariants();
+        Ok(())
+    }
+
     fn push_task(&mut self, task: Bytes) {
         let size_bytes = task.len();
         if size_bytes > COPIED_TASK_SIZE_BYTES_MAX {
@@ -299,6 +327,7 @@ fn wrong_task(deliver: &Deliver, size_bytes: usize) -> ProtocolError {
     let place = match deliver.place {
         Place::Inline => "inline",
         Place::Descriptor => "as a descriptor",
+        Place::Slab { .. } => "in a slab",
     };
     ProtocolError::WrongTask { announced_bytes: deliver.task_size, size_bytes, place }
 }

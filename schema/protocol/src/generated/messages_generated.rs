@@ -269,12 +269,13 @@ impl ::flatbuffers::SimpleToVerifyInSlice for RetryAdvice {}
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
 pub const ENUM_MIN_PLACE: u8 = 0;
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
-pub const ENUM_MAX_PLACE: u8 = 1;
+pub const ENUM_MAX_PLACE: u8 = 2;
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
 #[allow(non_camel_case_types)]
-pub const ENUM_VALUES_PLACE: [Place; 2] = [
+pub const ENUM_VALUES_PLACE: [Place; 3] = [
   Place::Inline,
   Place::Descriptor,
+  Place::Slab,
 ];
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -284,18 +285,21 @@ pub struct Place(pub u8);
 impl Place {
   pub const Inline: Self = Self(0);
   pub const Descriptor: Self = Self(1);
+  pub const Slab: Self = Self(2);
 
   pub const ENUM_MIN: u8 = 0;
-  pub const ENUM_MAX: u8 = 1;
+  pub const ENUM_MAX: u8 = 2;
   pub const ENUM_VALUES: &'static [Self] = &[
     Self::Inline,
     Self::Descriptor,
+    Self::Slab,
   ];
   /// Returns the variant's name or "" if unknown.
   pub fn variant_name(self) -> Option<&'static str> {
     match self {
       Self::Inline => Some("Inline"),
       Self::Descriptor => Some("Descriptor"),
+      Self::Slab => Some("Slab"),
       _ => None,
     }
   }
@@ -1260,6 +1264,7 @@ impl<'a> Hello<'a> {
   pub const VT_RANK: ::flatbuffers::VOffsetT = 20;
   pub const VT_IN_HAND: ::flatbuffers::VOffsetT = 22;
   pub const VT_CAN_DUMP_STACKS: ::flatbuffers::VOffsetT = 24;
+  pub const VT_HELD: ::flatbuffers::VOffsetT = 26;
 
   #[inline]
   pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
@@ -1271,6 +1276,7 @@ impl<'a> Hello<'a> {
     args: &'args HelloArgs<'args>
   ) -> ::flatbuffers::WIPOffset<Hello<'bldr>> {
     let mut builder = HelloBuilder::new(_fbb);
+    if let Some(x) = args.held { builder.add_held(x); }
     if let Some(x) = args.in_hand { builder.add_in_hand(x); }
     builder.add_rank(args.rank);
     builder.add_connection(args.connection);
@@ -1363,6 +1369,13 @@ impl<'a> Hello<'a> {
     // which contains a valid value in this slot
     unsafe { self._tab.get::<bool>(Hello::VT_CAN_DUMP_STACKS, Some(false)).unwrap()}
   }
+  #[inline]
+  pub fn held(&self) -> Option<::flatbuffers::Vector<'a, u64>> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, u64>>>(Hello::VT_HELD, None)}
+  }
 }
 
 impl ::flatbuffers::Verifiable for Hello<'_> {
@@ -1382,6 +1395,7 @@ impl ::flatbuffers::Verifiable for Hello<'_> {
      .visit_field::<u32>("rank", Self::VT_RANK, false)?
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, InHand>>>("in_hand", Self::VT_IN_HAND, false)?
      .visit_field::<bool>("can_dump_stacks", Self::VT_CAN_DUMP_STACKS, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u64>>>("held", Self::VT_HELD, false)?
      .finish();
     Ok(())
   }
@@ -1398,6 +1412,7 @@ pub struct HelloArgs<'a> {
     pub rank: u32,
     pub in_hand: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, InHand>>>,
     pub can_dump_stacks: bool,
+    pub held: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, u64>>>,
 }
 impl<'a> Default for HelloArgs<'a> {
   #[inline]
@@ -1414,6 +1429,7 @@ impl<'a> Default for HelloArgs<'a> {
       rank: 0,
       in_hand: None,
       can_dump_stacks: false,
+      held: None,
     }
   }
 }
@@ -1468,6 +1484,10 @@ impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> HelloBuilder<'a, 'b, A> {
     self.fbb_.push_slot::<bool>(Hello::VT_CAN_DUMP_STACKS, can_dump_stacks, false);
   }
   #[inline]
+  pub fn add_held(&mut self, held: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , u64>>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Hello::VT_HELD, held);
+  }
+  #[inline]
   pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> HelloBuilder<'a, 'b, A> {
     let start = _fbb.start_table();
     HelloBuilder {
@@ -1498,6 +1518,7 @@ impl ::core::fmt::Debug for Hello<'_> {
       ds.field("rank", &self.rank());
       ds.field("in_hand", &self.in_hand());
       ds.field("can_dump_stacks", &self.can_dump_stacks());
+      ds.field("held", &self.held());
       ds.finish()
   }
 }
@@ -1523,6 +1544,7 @@ impl<'a> Welcome<'a> {
   pub const VT_ORPHAN_TIMEOUT_MS: ::flatbuffers::VOffsetT = 10;
   pub const VT_SPOOL: ::flatbuffers::VOffsetT = 12;
   pub const VT_IN_HAND: ::flatbuffers::VOffsetT = 14;
+  pub const VT_POLL_US: ::flatbuffers::VOffsetT = 16;
 
   #[inline]
   pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
@@ -1535,6 +1557,7 @@ impl<'a> Welcome<'a> {
   ) -> ::flatbuffers::WIPOffset<Welcome<'bldr>> {
     let mut builder = WelcomeBuilder::new(_fbb);
     builder.add_orphan_timeout_ms(args.orphan_timeout_ms);
+    builder.add_poll_us(args.poll_us);
     if let Some(x) = args.in_hand { builder.add_in_hand(x); }
     if let Some(x) = args.spool { builder.add_spool(x); }
     builder.add_recv_timeout_ms(args.recv_timeout_ms);
@@ -1586,6 +1609,13 @@ impl<'a> Welcome<'a> {
     // which contains a valid value in this slot
     unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, KeptDelivery>>>(Welcome::VT_IN_HAND, None)}
   }
+  #[inline]
+  pub fn poll_us(&self) -> u32 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u32>(Welcome::VT_POLL_US, Some(0)).unwrap()}
+  }
 }
 
 impl ::flatbuffers::Verifiable for Welcome<'_> {
@@ -1600,6 +1630,7 @@ impl ::flatbuffers::Verifiable for Welcome<'_> {
      .visit_field::<u64>("orphan_timeout_ms", Self::VT_ORPHAN_TIMEOUT_MS, false)?
      .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("spool", Self::VT_SPOOL, false)?
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, KeptDelivery>>>("in_hand", Self::VT_IN_HAND, false)?
+     .visit_field::<u32>("poll_us", Self::VT_POLL_US, false)?
      .finish();
     Ok(())
   }
@@ -1611,6 +1642,7 @@ pub struct WelcomeArgs<'a> {
     pub orphan_timeout_ms: u64,
     pub spool: Option<::flatbuffers::WIPOffset<&'a str>>,
     pub in_hand: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, KeptDelivery>>>,
+    pub poll_us: u32,
 }
 impl<'a> Default for WelcomeArgs<'a> {
   #[inline]
@@ -1622,6 +1654,7 @@ impl<'a> Default for WelcomeArgs<'a> {
       orphan_timeout_ms: 0,
       spool: None,
       in_hand: None,
+      poll_us: 0,
     }
   }
 }
@@ -1656,6 +1689,10 @@ impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> WelcomeBuilder<'a, 'b, A> {
     self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Welcome::VT_IN_HAND, in_hand);
   }
   #[inline]
+  pub fn add_poll_us(&mut self, poll_us: u32) {
+    self.fbb_.push_slot::<u32>(Welcome::VT_POLL_US, poll_us, 0);
+  }
+  #[inline]
   pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> WelcomeBuilder<'a, 'b, A> {
     let start = _fbb.start_table();
     WelcomeBuilder {
@@ -1679,6 +1716,7 @@ impl ::core::fmt::Debug for Welcome<'_> {
       ds.field("orphan_timeout_ms", &self.orphan_timeout_ms());
       ds.field("spool", &self.spool());
       ds.field("in_hand", &self.in_hand());
+      ds.field("poll_us", &self.poll_us());
       ds.finish()
   }
 }
@@ -1848,6 +1886,119 @@ impl ::core::fmt::Debug for Refused<'_> {
       ds.finish()
   }
 }
+pub enum SlabOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct Slab<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for Slab<'a> {
+  type Inner = Slab<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> Slab<'a> {
+  pub const VT_SLAB: ::flatbuffers::VOffsetT = 4;
+  pub const VT_SIZE: ::flatbuffers::VOffsetT = 6;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    Slab { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args SlabArgs
+  ) -> ::flatbuffers::WIPOffset<Slab<'bldr>> {
+    let mut builder = SlabBuilder::new(_fbb);
+    builder.add_size(args.size);
+    builder.add_slab(args.slab);
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn slab(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(Slab::VT_SLAB, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn size(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(Slab::VT_SIZE, Some(0)).unwrap()}
+  }
+}
+
+impl ::flatbuffers::Verifiable for Slab<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<u64>("slab", Self::VT_SLAB, false)?
+     .visit_field::<u64>("size", Self::VT_SIZE, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct SlabArgs {
+    pub slab: u64,
+    pub size: u64,
+}
+impl<'a> Default for SlabArgs {
+  #[inline]
+  fn default() -> Self {
+    SlabArgs {
+      slab: 0,
+      size: 0,
+    }
+  }
+}
+
+pub struct SlabBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> SlabBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_slab(&mut self, slab: u64) {
+    self.fbb_.push_slot::<u64>(Slab::VT_SLAB, slab, 0);
+  }
+  #[inline]
+  pub fn add_size(&mut self, size: u64) {
+    self.fbb_.push_slot::<u64>(Slab::VT_SIZE, size, 0);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> SlabBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    SlabBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<Slab<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for Slab<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("Slab");
+      ds.field("slab", &self.slab());
+      ds.field("size", &self.size());
+      ds.finish()
+  }
+}
 pub enum CheckpointRefOffset {}
 #[derive(Copy, Clone, PartialEq)]
 
@@ -2003,6 +2154,8 @@ impl<'a> Deliver<'a> {
   pub const VT_LAST_CHECKPOINT: ::flatbuffers::VOffsetT = 14;
   pub const VT_TRACEPARENT: ::flatbuffers::VOffsetT = 16;
   pub const VT_TIME_LEFT_MS: ::flatbuffers::VOffsetT = 18;
+  pub const VT_SLAB: ::flatbuffers::VOffsetT = 20;
+  pub const VT_OFFSET: ::flatbuffers::VOffsetT = 22;
 
   #[inline]
   pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
@@ -2014,6 +2167,8 @@ impl<'a> Deliver<'a> {
     args: &'args DeliverArgs<'args>
   ) -> ::flatbuffers::WIPOffset<Deliver<'bldr>> {
     let mut builder = DeliverBuilder::new(_fbb);
+    builder.add_offset(args.offset);
+    builder.add_slab(args.slab);
     if let Some(x) = args.time_left_ms { builder.add_time_left_ms(x); }
     builder.add_task_size(args.task_size);
     builder.add_delivery(args.delivery);
@@ -2082,6 +2237,20 @@ impl<'a> Deliver<'a> {
     // which contains a valid value in this slot
     unsafe { self._tab.get::<u64>(Deliver::VT_TIME_LEFT_MS, None)}
   }
+  #[inline]
+  pub fn slab(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(Deliver::VT_SLAB, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn offset(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(Deliver::VT_OFFSET, Some(0)).unwrap()}
+  }
 }
 
 impl ::flatbuffers::Verifiable for Deliver<'_> {
@@ -2098,6 +2267,8 @@ impl ::flatbuffers::Verifiable for Deliver<'_> {
      .visit_field::<::flatbuffers::ForwardsUOffset<CheckpointRef>>("last_checkpoint", Self::VT_LAST_CHECKPOINT, false)?
      .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("traceparent", Self::VT_TRACEPARENT, false)?
      .visit_field::<u64>("time_left_ms", Self::VT_TIME_LEFT_MS, false)?
+     .visit_field::<u64>("slab", Self::VT_SLAB, false)?
+     .visit_field::<u64>("offset", Self::VT_OFFSET, false)?
      .finish();
     Ok(())
   }
@@ -2111,6 +2282,8 @@ pub struct DeliverArgs<'a> {
     pub last_checkpoint: Option<::flatbuffers::WIPOffset<CheckpointRef<'a>>>,
     pub traceparent: Option<::flatbuffers::WIPOffset<&'a str>>,
     pub time_left_ms: Option<u64>,
+    pub slab: u64,
+    pub offset: u64,
 }
 impl<'a> Default for DeliverArgs<'a> {
   #[inline]
@@ -2124,6 +2297,8 @@ impl<'a> Default for DeliverArgs<'a> {
       last_checkpoint: None,
       traceparent: None,
       time_left_ms: None,
+      slab: 0,
+      offset: 0,
     }
   }
 }
@@ -2166,6 +2341,14 @@ impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> DeliverBuilder<'a, 'b, A> {
     self.fbb_.push_slot_always::<u64>(Deliver::VT_TIME_LEFT_MS, time_left_ms);
   }
   #[inline]
+  pub fn add_slab(&mut self, slab: u64) {
+    self.fbb_.push_slot::<u64>(Deliver::VT_SLAB, slab, 0);
+  }
+  #[inline]
+  pub fn add_offset(&mut self, offset: u64) {
+    self.fbb_.push_slot::<u64>(Deliver::VT_OFFSET, offset, 0);
+  }
+  #[inline]
   pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> DeliverBuilder<'a, 'b, A> {
     let start = _fbb.start_table();
     DeliverBuilder {
@@ -2191,6 +2374,8 @@ impl ::core::fmt::Debug for Deliver<'_> {
       ds.field("last_checkpoint", &self.last_checkpoint());
       ds.field("traceparent", &self.traceparent());
       ds.field("time_left_ms", &self.time_left_ms());
+      ds.field("slab", &self.slab());
+      ds.field("offset", &self.offset());
       ds.finish()
   }
 }
@@ -3388,6 +3573,103 @@ impl ::core::fmt::Debug for Heartbeat<'_> {
     let mut ds = f.debug_struct("Heartbeat");
       ds.field("delivery", &self.delivery());
       ds.field("progress_age_ms", &self.progress_age_ms());
+      ds.finish()
+  }
+}
+pub enum ReleaseOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct Release<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for Release<'a> {
+  type Inner = Release<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> Release<'a> {
+  pub const VT_DELIVERIES: ::flatbuffers::VOffsetT = 4;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    Release { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args ReleaseArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<Release<'bldr>> {
+    let mut builder = ReleaseBuilder::new(_fbb);
+    if let Some(x) = args.deliveries { builder.add_deliveries(x); }
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn deliveries(&self) -> ::flatbuffers::Vector<'a, u64> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, u64>>>(Release::VT_DELIVERIES, None).unwrap()}
+  }
+}
+
+impl ::flatbuffers::Verifiable for Release<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u64>>>("deliveries", Self::VT_DELIVERIES, true)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct ReleaseArgs<'a> {
+    pub deliveries: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, u64>>>,
+}
+impl<'a> Default for ReleaseArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    ReleaseArgs {
+      deliveries: None, // required field
+    }
+  }
+}
+
+pub struct ReleaseBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> ReleaseBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_deliveries(&mut self, deliveries: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , u64>>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Release::VT_DELIVERIES, deliveries);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> ReleaseBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    ReleaseBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<Release<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    self.fbb_.required(o, Release::VT_DELIVERIES,"deliveries");
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for Release<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("Release");
+      ds.field("deliveries", &self.deliveries());
       ds.finish()
   }
 }

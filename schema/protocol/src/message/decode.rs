@@ -7,15 +7,15 @@ use flatbuffers::{Follow, ForwardsUOffset, Vector, Verifiable, VerifierOptions, 
 
 use super::{
     AckEntry, AckKind, Bye, Checkpoint, CheckpointRef, Deliver, FromTrainer, Heartbeat, Hello, InHand,
-    InHandState, Metric, MetricValue, Outcome, Place, Refused, Report, Role, Stop, TaskResult, ToTrainer,
-    TrainerError, Welcome, check_shape,
+    InHandState, Metric, MetricValue, Outcome, Place, Refused, Report, Role, Slab, Stop, TaskResult,
+    ToTrainer, TrainerError, Welcome, check_shape,
 };
 use crate::error::ProtocolError;
 use crate::frame::Kind;
 use crate::generated::wire;
-use crate::id::{Delivery, Instance, JobId, Token};
+use crate::id::{Delivery, Instance, JobId, SlabId, Token};
 use crate::limits::{
-    IN_HAND_MAX, METRICS_MAX, PROTOCOL_VERSION, STRING_SIZE_BYTES_MAX, TRACEBACK_SIZE_BYTES_MAX,
+    HELD_MAX, IN_HAND_MAX, METRICS_MAX, PROTOCOL_VERSION, STRING_SIZE_BYTES_MAX, TRACEBACK_SIZE_BYTES_MAX,
     VERIFIER_APPARENT_SIZE_FACTOR, VERIFIER_DEPTH_MAX,
 };
 
@@ -33,8 +33,9 @@ pub(crate) fn from_trainer(kind: Kind, meta: &[u8]) -> Decoded<FromTrainer> {
         Kind::Checkpoint => FromTrainer::Checkpoint(checkpoint(root::<wire::Checkpoint<'_>>(kind, meta)?)?),
         Kind::Result => FromTrainer::Result(result(root::<wire::TaskResult<'_>>(kind, meta)?)?),
         Kind::Heartbeat => FromTrainer::Heartbeat(heartbeat(root::<wire::Heartbeat<'_>>(kind, meta)?)),
+        Kind::Release => FromTrainer::Release(release(root::<wire::Release<'_>>(kind, meta)?)?),
         Kind::Bye => FromTrainer::Bye(bye(root::<wire::Bye<'_>>(kind, meta)?)?),
-        Kind::Welcome | Kind::Refused | Kind::Deliver | Kind::Ack | Kind::Stop => {
+        Kind::Welcome | Kind::Refused | Kind::Slab | Kind::Deliver | Kind::Ack | Kind::Stop => {
             return Err(ProtocolError::WrongDirection { kind });
         }
     })
@@ -45,11 +46,18 @@ pub(crate) fn to_trainer(kind: Kind, descriptor: bool, meta: &[u8]) -> Decoded<T
     Ok(match kind {
         Kind::Welcome => ToTrainer::Welcome(welcome(root::<wire::Welcome<'_>>(kind, meta)?)?),
         Kind::Refused => ToTrainer::Refused(refused(root::<wire::Refused<'_>>(kind, meta)?)?),
+        Kind::Slab => ToTrainer::Slab(slab(root::<wire::Slab<'_>>(kind, meta)?)?),
         Kind::Deliver => ToTrainer::Deliver(deliver(root::<wire::Deliver<'_>>(kind, meta)?, descriptor)?),
         Kind::Ack => ToTrainer::Ack(ack(root::<wire::Ack<'_>>(kind, meta)?)?),
         Kind::Stop => ToTrainer::Stop(stop(root::<wire::Stop<'_>>(kind, meta)?)?),
         Kind::Bye => ToTrainer::Bye(bye(root::<wire::Bye<'_>>(kind, meta)?)?),
-        Kind::Hello | Kind::Started | Kind::Report | Kind::Checkpoint | Kind::Result | Kind::Heartbeat => {
+        Kind::Hello
+        | Kind::Started
+        | Kind::Report
+        | Kind::Checkpoint
+        | Kind::Result
+        | Kind::Heartbeat
+        | Kind::Release => {
             return Err(ProtocolError::WrongDirection { kind });
         }
     })
@@ -89,6 +97,7 @@ fn hello(hello: wire::Hello<'_>) -> Decoded<Hello> {
         rank: hello.rank(),
         in_hand: Vec::new(),
         can_dump_stacks: hello.can_dump_stacks(),
+        held: Vec::new(),
     };
     if decoded.protocol_min > decoded.protocol_max {
         return Err(bad("Hello.protocol_min", "is above protocol_max"));
@@ -113,6 +122,7 @@ fn hello(hello: wire::Hello<'_>) -> Decoded<Hello> {
     let in_hand = hello.in_hand().unwrap_or_default();
     at_most("Hello.in_hand", in_hand.len(), IN_HAND_MAX)?;
     decoded.in_hand = in_hand.iter().map(in_hand_entry).collect::<Decoded<_>>()?;
+    decoded.held = deliveries("Hello.held", hello.held())?;
     Ok(decoded)
 }
 
@@ -147,6 +157,7 @@ fn welcome(welcome: wire::Welcome<'_>) -> Decoded<Welcome> {
         orphan_timeout: Duration::from_millis(welcome.orphan_timeout_ms()),
         spool: optional_string("Welcome.spool", welcome.spool())?,
         in_hand: in_hand.iter().map(kept).collect::<Decoded<_>>()?,
+        poll: Duration::from_micros(welcome.poll_us().into()),
     })
 }
 
@@ -161,10 +172,17 @@ fn refused(refused: wire::Refused<'_>) -> Decoded<Refused> {
     })
 }
 
+fn slab(slab: wire::Slab<'_>) -> Decoded<Slab> {
+    Ok(Slab { slab: slab_id("Slab.slab", slab.slab())?, size: slab.size() })
+}
+
 fn deliver(deliver: wire::Deliver<'_>, descriptor: bool) -> Decoded<Deliver> {
     let place = match deliver.place() {
         wire::Place::Inline => Place::Inline,
         wire::Place::Descriptor => Place::Descriptor,
+        wire::Place::Slab => {
+            Place::Slab { slab: slab_id("Deliver.slab", deliver.slab())?, offset: deliver.offset() }
+        }
         _ => return Err(bad("Deliver.place", UNKNOWN)),
     };
     if descriptor != (place == Place::Descriptor) {
@@ -312,6 +330,10 @@ fn heartbeat(heartbeat: wire::Heartbeat<'_>) -> Heartbeat {
     }
 }
 
+fn release(release: wire::Release<'_>) -> Decoded<Vec<Delivery>> {
+    deliveries("Release.deliveries", Some(release.deliveries()))
+}
+
 fn bye(bye: wire::Bye<'_>) -> Decoded<Bye> {
     Ok(Bye {
         code: string("Bye.code", bye.code())?,
@@ -323,6 +345,19 @@ fn delivery(field: &'static str, number: u64) -> Decoded<Delivery> {
     match number {
         0 => Err(bad(field, "is 0, deliveries are numbered from 1")),
         _ => Ok(Delivery(number)),
+    }
+}
+
+fn deliveries(field: &'static str, numbers: Option<Vector<'_, u64>>) -> Decoded<Vec<Delivery>> {
+    let numbers = numbers.unwrap_or_default();
+    at_most(field, numbers.len(), HELD_MAX)?;
+    numbers.iter().map(|number| delivery(field, number)).collect()
+}
+
+fn slab_id(field: &'static str, number: u64) -> Decoded<SlabId> {
+    match number {
+        0 => Err(bad(field, "is 0, slabs are numbered from 1")),
+        _ => Ok(SlabId(number)),
     }
 }
 

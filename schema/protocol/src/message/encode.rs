@@ -10,12 +10,13 @@ use flatbuffers::{FlatBufferBuilder, ForwardsUOffset, Vector, WIPOffset};
 
 use super::{
     AckEntry, AckKind, Bye, Checkpoint, CheckpointRef, Deliver, FromTrainer, Heartbeat, Hello, InHandState,
-    Metric, MetricValue, Outcome, Place, Refused, Report, Role, Stop, TaskResult, ToTrainer, TrainerError,
-    Welcome,
+    Metric, MetricValue, Outcome, Place, Refused, Report, Role, Slab, Stop, TaskResult, ToTrainer,
+    TrainerError, Welcome,
 };
 use crate::error::ProtocolError;
 use crate::generated::wire;
-use crate::limits::{IN_HAND_MAX, METRICS_MAX, STRING_SIZE_BYTES_MAX, TRACEBACK_SIZE_BYTES_MAX};
+use crate::id::Delivery;
+use crate::limits::{HELD_MAX, IN_HAND_MAX, METRICS_MAX, STRING_SIZE_BYTES_MAX, TRACEBACK_SIZE_BYTES_MAX};
 
 /// Builds one message after the other in the same memory.
 #[derive(Default)]
@@ -27,6 +28,7 @@ pub(crate) struct Encoder {
 }
 
 type Encoded<T> = Result<WIPOffset<T>, ProtocolError>;
+type Numbers = Option<WIPOffset<Vector<'static, u64>>>;
 type Text = Option<WIPOffset<&'static str>>;
 type Metrics = Option<WIPOffset<Vector<'static, ForwardsUOffset<wire::Metric<'static>>>>>;
 
@@ -55,6 +57,7 @@ impl Encoder {
             FromTrainer::Checkpoint(checkpoint) => self.checkpoint(checkpoint),
             FromTrainer::Result(result) => self.result(result),
             FromTrainer::Heartbeat(heartbeat) => self.heartbeat(heartbeat),
+            FromTrainer::Release(deliveries) => self.release(deliveries),
             FromTrainer::Bye(bye) => self.bye(bye),
         }
     }
@@ -64,11 +67,19 @@ impl Encoder {
         match message {
             ToTrainer::Welcome(welcome) => self.welcome(welcome),
             ToTrainer::Refused(refused) => self.refused(refused),
+            ToTrainer::Slab(slab) => self.slab(slab),
             ToTrainer::Deliver(deliver) => self.deliver(deliver),
             ToTrainer::Ack(entries) => self.ack(entries),
             ToTrainer::Stop(stop) => self.stop(stop),
             ToTrainer::Bye(bye) => self.bye(bye),
         }
+    }
+
+    pub(crate) fn slab(&mut self, slab: &Slab) -> Result<(), ProtocolError> {
+        self.builder.reset();
+        let args = wire::SlabArgs { slab: slab.slab.0, size: slab.size };
+        let root = wire::Slab::create(&mut self.builder, &args);
+        self.finish(root)
     }
 
     pub(crate) fn deliver(&mut self, deliver: &Deliver) -> Result<(), ProtocolError> {
@@ -79,18 +90,22 @@ impl Encoder {
             None => None,
         };
         let traceparent = self.optional_string("Deliver.traceparent", deliver.traceparent.as_deref())?;
+        let (place, slab, offset) = match deliver.place {
+            Place::Inline => (wire::Place::Inline, 0, 0),
+            Place::Descriptor => (wire::Place::Descriptor, 0, 0),
+            Place::Slab { slab, offset } => (wire::Place::Slab, slab.0, offset),
+        };
         let args = wire::DeliverArgs {
             delivery: deliver.delivery.0,
             attempt: deliver.attempt,
             task_size: deliver.task_size,
-            place: match deliver.place {
-                Place::Inline => wire::Place::Inline,
-                Place::Descriptor => wire::Place::Descriptor,
-            },
+            place,
             work,
             last_checkpoint,
             traceparent,
             time_left_ms: deliver.time_left.map(milliseconds),
+            slab,
+            offset,
         };
         let root = wire::Deliver::create(&mut self.builder, &args);
         self.finish(root)
@@ -110,6 +125,7 @@ impl Encoder {
             wire::InHand::new(entry.delivery.0, entry.last_seq, state)
         });
         let in_hand = Some(self.builder.create_vector_from_iter(in_hand));
+        let held = self.deliveries("Hello.held", &hello.held)?;
         let [high, low] = halves(hello.instance.0);
         let instance = wire::Instance::new(high, low);
         let args = wire::HelloArgs {
@@ -127,6 +143,7 @@ impl Encoder {
             rank: hello.rank,
             in_hand,
             can_dump_stacks: hello.can_dump_stacks,
+            held,
         };
         let root = wire::Hello::create(&mut self.builder, &args);
         self.finish(root)
@@ -145,6 +162,7 @@ impl Encoder {
             orphan_timeout_ms: milliseconds(welcome.orphan_timeout),
             spool,
             in_hand,
+            poll_us: u32::try_from(welcome.poll.as_micros()).unwrap_or(u32::MAX),
         };
         let root = wire::Welcome::create(&mut self.builder, &args);
         self.finish(root)
@@ -260,6 +278,13 @@ impl Encoder {
         self.finish(root)
     }
 
+    fn release(&mut self, deliveries: &[Delivery]) -> Result<(), ProtocolError> {
+        let deliveries = self.deliveries("Release.deliveries", deliveries)?;
+        let deliveries = deliveries.or_else(|| Some(self.builder.create_vector::<u64>(&[])));
+        let root = wire::Release::create(&mut self.builder, &wire::ReleaseArgs { deliveries });
+        self.finish(root)
+    }
+
     fn bye(&mut self, bye: &Bye) -> Result<(), ProtocolError> {
         let code = Some(self.string("Bye.code", &bye.code)?);
         let text = Some(self.builder.create_string(start_of(&bye.text, STRING_SIZE_BYTES_MAX)));
@@ -303,6 +328,13 @@ impl Encoder {
             self.metrics.push(metric);
         }
         Ok(Some(self.builder.create_vector(&self.metrics)))
+    }
+
+    /// `None` for none.
+    fn deliveries(&mut self, field: &'static str, deliveries: &[Delivery]) -> Result<Numbers, ProtocolError> {
+        at_most(field, deliveries.len(), HELD_MAX)?;
+        let numbers = deliveries.iter().map(|delivery| delivery.0);
+        Ok((!deliveries.is_empty()).then(|| self.builder.create_vector_from_iter(numbers)))
     }
 
     fn string(&mut self, field: &'static str, text: &str) -> Encoded<&'static str> {

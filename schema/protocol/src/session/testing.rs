@@ -74,6 +74,7 @@ pub(super) fn hello() -> Hello {
         rank: 0,
         in_hand: Vec::new(),
         can_dump_stacks: false,
+        held: Vec::new(),
     }
 }
 
@@ -85,6 +86,7 @@ pub(super) fn welcome() -> Welcome {
         orphan_timeout: 600 * SECOND,
         spool: None,
         in_hand: Vec::new(),
+        poll: Duration::ZERO,
     }
 }
 

@@ -6,20 +6,23 @@ use std::time::Duration;
 use flatbuffers::InvalidFlatbuffer;
 use trainwire_protocol::error::{Fault, ProtocolError};
 use trainwire_protocol::frame::Kind;
+use trainwire_protocol::id::SlabId;
 use trainwire_protocol::msgpack::{MsgpackError, MsgpackErrorKind};
 use trainwire_protocol::task::TaskError;
 
 /// Every code this crate gives. Append; a code that was in a release is never renamed or removed.
-const CODES: [&str; 33] = [
+const CODES: [&str; 35] = [
     "bad_flags",
     "bad_job_id",
     "bad_length",
     "bad_max_epochs",
     "bad_meta",
     "bad_padding",
+    "bad_range",
     "bad_report",
     "bad_task",
     "bad_value",
+    "descriptor_not_given",
     "descriptor_surplus",
     "frame_timeout",
     "handshake_timeout",
@@ -66,7 +69,8 @@ fn codes_are_unique_and_listed() {
 #[test]
 fn errors_say_whose_fault_they_are_and_what_is_wrong() {
     for error in protocol_errors() {
-        let callers = ["message_too_large", "unsendable", "wrong_task"].contains(&error.code());
+        let callers = ["bad_range", "descriptor_not_given", "message_too_large", "unsendable", "wrong_task"];
+        let callers = callers.contains(&error.code());
         assert_eq!(error.fault(), if callers { Fault::Caller } else { Fault::Peer });
         assert!(!error.to_string().is_empty());
     }
@@ -95,6 +99,8 @@ fn protocol_errors() -> Vec<ProtocolError> {
         ProtocolError::MessageTooLarge { kind, size_bytes: 2, limit_bytes: 1 },
         ProtocolError::Unsendable(Box::new(ProtocolError::TooMany { field, count: 2, limit: 1 })),
         ProtocolError::WrongTask { announced_bytes: 1, size_bytes: 2, place: "inline" },
+        ProtocolError::DescriptorNotGiven,
+        ProtocolError::BadRange { slab: SlabId(1), offset: 4, size: 2 },
     ]
 }
 

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
+use trainwire_protocol::id::Delivery;
 use trainwire_protocol::message::{
     AckKind, CheckpointRef, FromTrainer, InHandState, Metric, MetricValue, Outcome, Place, Role, ToTrainer,
     TrainerError,
@@ -96,6 +97,7 @@ fn from_trainer(message: &FromTrainer) -> Value {
                 },
             })).collect::<Value>(),
             "can_dump_stacks": hello.can_dump_stacks,
+            "held": some_numbers(&hello.held),
         }),
         FromTrainer::Started(delivery) => json!({ "delivery": delivery.0 }),
         FromTrainer::Report(report) => json!({
@@ -136,8 +138,18 @@ fn from_trainer(message: &FromTrainer) -> Value {
             "delivery": heartbeat.running.map_or(0, |delivery| delivery.0),
             "progress_age_ms": milliseconds(heartbeat.progress_age),
         }),
+        FromTrainer::Release(deliveries) => json!({ "deliveries": plain(deliveries) }),
         FromTrainer::Bye(bye) => json!({ "code": bye.code, "text": bye.text }),
     }
+}
+
+fn plain(deliveries: &[Delivery]) -> Value {
+    deliveries.iter().map(|delivery| delivery.0).collect()
+}
+
+/// As on the wire, where none are absent.
+fn some_numbers(deliveries: &[Delivery]) -> Value {
+    if deliveries.is_empty() { Value::Null } else { plain(deliveries) }
 }
 
 fn to_trainer(message: &ToTrainer) -> Value {
@@ -151,6 +163,10 @@ fn to_trainer(message: &ToTrainer) -> Value {
             "in_hand": welcome.in_hand.iter().map(|(delivery, keep)| json!({
                 "delivery": delivery.0, "keep": keep,
             })).collect::<Value>(),
+            "poll_us": match welcome.poll {
+                Duration::ZERO => Value::Null,
+                poll => json!(u64::try_from(poll.as_micros()).unwrap()),
+            },
         }),
         ToTrainer::Refused(refused) => json!({
             "code": refused.code,
@@ -159,11 +175,18 @@ fn to_trainer(message: &ToTrainer) -> Value {
             "protocol_min": refused.protocol_min,
             "protocol_max": refused.protocol_max,
         }),
+        ToTrainer::Slab(slab) => json!({ "slab": slab.slab.0, "size": slab.size }),
         ToTrainer::Deliver(deliver) => json!({
             "delivery": deliver.delivery.0,
             "attempt": deliver.attempt,
             "task_size": deliver.task_size,
-            "place": match deliver.place { Place::Inline => "Inline", Place::Descriptor => "Descriptor" },
+            "place": match deliver.place {
+                Place::Inline => "Inline",
+                Place::Descriptor => "Descriptor",
+                Place::Slab { .. } => "Slab",
+            },
+            "slab": match deliver.place { Place::Slab { slab, .. } => json!(slab.0), _ => Value::Null },
+            "offset": match deliver.place { Place::Slab { offset, .. } => json!(offset), _ => Value::Null },
             "work": deliver.work,
             "last_checkpoint": deliver.last_checkpoint.as_ref().map(|at| without_nulls(checkpoint_ref(at))),
             "traceparent": deliver.traceparent,

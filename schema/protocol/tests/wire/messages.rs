@@ -8,12 +8,12 @@ use proptest::option;
 use proptest::prelude::*;
 use trainwire_protocol::error::ProtocolError;
 use trainwire_protocol::frame::{DeliverPayload, FrameReader, FrameWriter, ReaderLimits};
-use trainwire_protocol::id::{Delivery, Instance, JobId, Token};
+use trainwire_protocol::id::{Delivery, Instance, JobId, SlabId, Token};
 use trainwire_protocol::limits::INLINE_TASK_SIZE_BYTES_MAX;
 use trainwire_protocol::message::{
     AckEntry, AckKind, Bye, Checkpoint, CheckpointRef, Deliver, FromTrainer, Heartbeat, Hello, InHand,
-    InHandState, Metric, MetricValue, Outcome, Place, Refused, Report, Role, Stop, TaskResult, ToTrainer,
-    TrainerError, Welcome,
+    InHandState, Metric, MetricValue, Outcome, Place, Refused, Report, Role, Slab, Stop, TaskResult,
+    ToTrainer, TrainerError, Welcome,
 };
 
 /// A message and what goes with it.
@@ -23,6 +23,8 @@ pub(crate) enum Sent {
     ToTrainer(ToTrainer),
     Inline(Deliver, Bytes),
     Flagged(Deliver, u64),
+    InSlab(Deliver),
+    Slab(Slab, u64),
 }
 
 /// What a reader makes of one frame. Compared by its debug text, because metrics may be NaN.
@@ -40,6 +42,8 @@ pub(crate) fn push(writer: &mut FrameWriter, sent: &Sent) {
         Sent::Flagged(deliver, token) => {
             writer.push_deliver(deliver, DeliverPayload::Descriptor { token: *token })
         }
+        Sent::InSlab(deliver) => writer.push_deliver(deliver, DeliverPayload::InSlab),
+        Sent::Slab(slab, token) => writer.push_slab(slab, *token),
     }
     .unwrap();
 }
@@ -52,7 +56,10 @@ pub(crate) fn expected(sent: &Sent) -> Received {
         Sent::Inline(deliver, task) => {
             Received::ToTrainer(ToTrainer::Deliver(deliver.clone()), Some(task.clone()))
         }
-        Sent::Flagged(deliver, _) => Received::ToTrainer(ToTrainer::Deliver(deliver.clone()), None),
+        Sent::Flagged(deliver, _) | Sent::InSlab(deliver) => {
+            Received::ToTrainer(ToTrainer::Deliver(deliver.clone()), None)
+        }
+        Sent::Slab(slab, _) => Received::ToTrainer(ToTrainer::Slab(*slab), None),
     }
 }
 
@@ -128,6 +135,10 @@ fn delivery() -> impl Strategy<Value = Delivery> {
     prop_oneof![1..100_u64, 1..=u64::MAX].prop_map(Delivery)
 }
 
+fn slab_id() -> impl Strategy<Value = SlabId> {
+    (1..=u64::MAX).prop_map(SlabId)
+}
+
 fn duration() -> impl Strategy<Value = Duration> {
     prop_oneof![0..100_000_u64, any::<u64>()].prop_map(Duration::from_millis)
 }
@@ -201,7 +212,7 @@ fn hello() -> impl Strategy<Value = Hello> {
         state: [InHandState::Queued, InHandState::Running, InHandState::Finished][usize::from(state)],
     });
     let numbers = (0..=1_u16, 1..=u16::MAX, any::<u128>(), any::<u32>(), any::<u32>());
-    let flags = (any::<bool>(), any::<bool>());
+    let flags = (any::<bool>(), any::<bool>(), vec(delivery(), 0..4));
     ("[a-z0-9]{1,20}", text(), option::of(any::<[u8; 16]>()), numbers, vec(in_hand, 0..4), flags).prop_map(
         |(
             job_id,
@@ -209,7 +220,7 @@ fn hello() -> impl Strategy<Value = Hello> {
             token,
             (min, max, instance, connection, rank),
             in_hand,
-            (replica, can_dump_stacks),
+            (replica, can_dump_stacks, held),
         )| Hello {
             protocol_min: min,
             protocol_max: max,
@@ -222,6 +233,7 @@ fn hello() -> impl Strategy<Value = Hello> {
             rank,
             in_hand,
             can_dump_stacks,
+            held,
         },
     )
 }
@@ -257,6 +269,7 @@ pub(crate) fn from_trainer() -> impl Strategy<Value = FromTrainer> {
         result().prop_map(FromTrainer::Result),
         (option::of(delivery()), duration())
             .prop_map(|(running, progress_age)| FromTrainer::Heartbeat(Heartbeat { running, progress_age })),
+        vec(delivery(), 0..5).prop_map(FromTrainer::Release),
         bye().prop_map(FromTrainer::Bye),
     ]
 }
@@ -279,16 +292,18 @@ fn deliver() -> impl Strategy<Value = Deliver> {
 
 fn welcome() -> impl Strategy<Value = Welcome> {
     let durations = (short_duration(), short_duration(), duration());
-    (any::<u16>(), durations, option::of(text()), vec((delivery(), any::<bool>()), 0..4)).prop_map(
-        |(protocol, (heartbeat, recv_timeout, orphan_timeout), spool, in_hand)| Welcome {
-            protocol,
-            heartbeat,
-            recv_timeout,
-            orphan_timeout,
-            spool,
-            in_hand,
-        },
-    )
+    ((any::<u16>(), any::<u32>()), durations, option::of(text()), vec((delivery(), any::<bool>()), 0..4))
+        .prop_map(|((protocol, poll_us), (heartbeat, recv_timeout, orphan_timeout), spool, in_hand)| {
+            Welcome {
+                protocol,
+                heartbeat,
+                recv_timeout,
+                orphan_timeout,
+                spool,
+                in_hand,
+                poll: Duration::from_micros(poll_us.into()),
+            }
+        })
 }
 
 pub(crate) fn sent_to_trainer() -> impl Strategy<Value = Sent> {
@@ -327,6 +342,11 @@ pub(crate) fn sent_to_trainer() -> impl Strategy<Value = Sent> {
         (deliver(), any::<u64>(), any::<u64>()).prop_map(|(deliver, task_size, token)| {
             Sent::Flagged(Deliver { task_size, place: Place::Descriptor, ..deliver }, token)
         }),
+        (deliver(), any::<u64>(), slab_id(), any::<u64>()).prop_map(|(deliver, task_size, slab, offset)| {
+            Sent::InSlab(Deliver { task_size, place: Place::Slab { slab, offset }, ..deliver })
+        }),
+        (slab_id(), any::<u64>(), any::<u64>())
+            .prop_map(|(slab, size, token)| Sent::Slab(Slab { slab, size }, token)),
     ]
 }
 

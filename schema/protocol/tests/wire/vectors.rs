@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
-use trainwire_protocol::id::{Delivery, Instance, JobId, Token};
+use trainwire_protocol::id::{Delivery, Instance, JobId, SlabId, Token};
 use trainwire_protocol::message::{
     AckEntry, AckKind, Bye, Checkpoint, CheckpointRef, Deliver, FromTrainer, Heartbeat, Hello, InHand,
-    InHandState, Metric, MetricValue, Outcome, Place, Refused, Report, Role, Stop, TaskResult, ToTrainer,
-    TrainerError, Welcome,
+    InHandState, Metric, MetricValue, Outcome, Place, Refused, Report, Role, Slab, Stop, TaskResult,
+    ToTrainer, TrainerError, Welcome,
 };
 use trainwire_protocol::task::VerifiedTask;
 use trainwire_protocol::task_builder::TaskBuilder;
@@ -122,8 +122,14 @@ fn frames() -> Vec<Value> {
     cases.push(case("a length longer than the meta part", &spoilt(0, good[0] + 8)));
     cases.push(case("a length of almost 4 GiB", &[&[0xfc, 0xff, 0xff, 0xff], &good[4..]].concat()));
     cases.push(case("kind 0", &spoilt(4, 0)));
-    cases.push(case("kind 4 is reserved", &spoilt(4, 4)));
-    cases.push(case("kind 13 is reserved", &spoilt(4, 13)));
+    cases.push(case("kind 15", &spoilt(4, 15)));
+    cases.push(case("a Slab without a descriptor", &spoilt(4, 4)));
+    cases.push(case("a Release that is a Heartbeat", &spoilt(4, 13)));
+    cases.push(case("a Slab of number 0", &stream_of(&[Sent::Slab(Slab { slab: SlabId(0), size: 1 }, 1)])));
+    let mut with_more = stream_of(&[in_slab()]);
+    with_more[0] += 8;
+    with_more.extend_from_slice(&[0; 8]);
+    cases.push(case("a Deliver in a slab that carries bytes as well", &with_more));
     cases.push(case("an unknown flag", &spoilt(5, 2)));
     cases.push(case("the descriptor flag on a Heartbeat", &spoilt(5, 1)));
     cases.push(case("more meta than 64 KiB", &spoilt(7, 0xff)));
@@ -174,6 +180,10 @@ fn inline(task: &'static [u8]) -> Sent {
     Sent::Inline(deliver(task.len() as u64, Place::Inline), Bytes::from_static(task))
 }
 
+fn in_slab() -> Sent {
+    Sent::InSlab(deliver(256 << 20, Place::Slab { slab: SlabId(1), offset: 4_096 }))
+}
+
 fn result(seq: u64, outcome: Outcome, metrics: Vec<Metric>) -> Sent {
     Sent::FromTrainer(FromTrainer::Result(TaskResult { delivery: Delivery(7), seq, outcome, metrics }))
 }
@@ -210,9 +220,11 @@ fn named_messages() -> Vec<(&'static str, Sent)> {
             in_hand(8, 0, InHandState::Queued),
         ],
         can_dump_stacks: true,
+        held: vec![],
     };
     let by_hand =
         Hello { token: None, in_hand: vec![], role: Role::Primary, rank: 0, connection: 1, ..hello.clone() };
+    let holding = Hello { held: vec![Delivery(3), Delivery(7)], ..by_hand.clone() };
     let newer = Hello { protocol_min: 2, protocol_max: 9, ..by_hand.clone() };
     let welcome = Welcome {
         protocol: 1,
@@ -221,7 +233,9 @@ fn named_messages() -> Vec<(&'static str, Sent)> {
         orphan_timeout: Duration::from_secs(600),
         spool: Some("/var/lib/trainwire/spool".into()),
         in_hand: vec![(Delivery(7), true), (Delivery(8), false)],
+        poll: Duration::ZERO,
     };
+    let polling = Welcome { poll: Duration::from_micros(50), ..welcome.clone() };
     let refused = Refused {
         code: "protocol_version".into(),
         text: "this orchestrator speaks version 1; install trainwire 0.1".into(),
@@ -293,6 +307,11 @@ fn named_messages() -> Vec<(&'static str, Sent)> {
             })),
         ),
         ("Bye", Sent::ToTrainer(ToTrainer::Bye(bye))),
+        ("Hello of a trainer that holds parts of a slab", Sent::FromTrainer(FromTrainer::Hello(holding))),
+        ("Welcome with polling", Sent::ToTrainer(ToTrainer::Welcome(polling))),
+        ("Slab", Sent::Slab(Slab { slab: SlabId(1), size: 512 << 20 }, 1)),
+        ("Deliver in a slab", in_slab()),
+        ("Release", Sent::FromTrainer(FromTrainer::Release(vec![Delivery(3), Delivery(7)]))),
     ]
 }
 

@@ -21,8 +21,8 @@ use crate::frame::{DeliverPayload, Frame, FrameWriter, Kind};
 use crate::id::Delivery;
 use crate::limits::PROTOCOL_VERSION;
 use crate::message::{
-    AckEntry, Bye, Checkpoint, Deliver, FromTrainer, Heartbeat, Hello, Refused, Report, Stop, TaskResult,
-    ToTrainer, Welcome,
+    AckEntry, Bye, Checkpoint, Deliver, FromTrainer, Heartbeat, Hello, Refused, Report, Slab, Stop,
+    TaskResult, ToTrainer, Welcome,
 };
 use outgoing::Outgoing;
 
@@ -50,6 +50,8 @@ pub enum OrchestratorEvent {
     Result(TaskResult),
     /// The process lives.
     Heartbeat(Heartbeat),
+    /// Nobody looks at the bytes of these deliveries in a slab any more. They may be unknown.
+    Released(Vec<Delivery>),
     /// The trainer takes no more work; what it still has follows.
     Bye(Bye),
     /// Nothing has come for `recv_timeout`, though heartbeats should. Ends nothing.
@@ -178,7 +180,17 @@ impl OrchestratorSession {
         }
     }
 
-    /// Hands a task over. Does nothing unless the connection is open: the trainer's next Hello will
+    /// Shares a slab, ahead of every task handed over from here on; its descriptor is known to the
+    /// caller by `token`. Those that point into it come after. Does nothing unless the connection is
+    /// open.
+    pub fn share(&mut self, slab: Slab, token: u64) {
+        if let State::Open(outgoing) = &mut self.state {
+            outgoing.share(slab, token);
+        }
+    }
+
+    /// Hands a task over. One that is in a slab must be in the one shared last on this connection, and
+    /// a trainer may hold at most [`HELD_MAX`](crate::limits::HELD_MAX) of them. Does nothing unless the connection is open: the trainer's next Hello will
     /// not list the delivery.
     pub fn deliver(&mut self, deliver: Deliver, payload: DeliverPayload) {
         if let State::Open(outgoing) = &mut self.state {
@@ -254,6 +266,7 @@ fn event(message: FromTrainer) -> OrchestratorEvent {
         FromTrainer::Checkpoint(checkpoint) => OrchestratorEvent::Checkpoint(checkpoint),
         FromTrainer::Result(result) => OrchestratorEvent::Result(result),
         FromTrainer::Heartbeat(heartbeat) => OrchestratorEvent::Heartbeat(heartbeat),
+        FromTrainer::Release(deliveries) => OrchestratorEvent::Released(deliveries),
         FromTrainer::Bye(bye) => OrchestratorEvent::Bye(bye),
     }
 }

@@ -1,15 +1,15 @@
 //! What waits to be sent to a trainer that is let in, and in which order it leaves.
 //!
 //! ```text
-//!   Welcome │ Ack, Stop            │ Deliver, Deliver, Stop of that one, Deliver … │ Bye
-//!   once    │ overtake the Delivers│ while the writer holds less than 256 KiB      │
+//!   Welcome │ Ack, Stop            │ Slab, Deliver, Deliver, Stop of that one, Deliver … │ Bye
+//!   once    │ overtake the Delivers│ while the writer holds less than 256 KiB            │
 //! ```
 
 use std::collections::VecDeque;
 
 use crate::error::ProtocolError;
 use crate::frame::{DeliverPayload, FrameWriter};
-use crate::message::{AckEntry, Bye, Deliver, Stop, ToTrainer, Welcome};
+use crate::message::{AckEntry, Bye, Deliver, Place, Slab, Stop, ToTrainer, Welcome};
 use crate::session::outbox::WRITER_SIZE_BYTES_MAX;
 
 #[derive(Debug)]
@@ -18,11 +18,15 @@ pub(super) struct Outgoing {
     acks: Vec<AckEntry>,
     stops: Vec<Stop>,
     delivers: VecDeque<Queued>,
+    /// The slab the trainer was told of last.
+    shared: Option<Slab>,
     bye: Option<Bye>,
 }
 
 #[derive(Debug)]
 enum Queued {
+    /// With the token of its descriptor.
+    Slab(Slab, u64),
     Deliver(Deliver, DeliverPayload),
     /// Behind the Deliver it is for: ahead of it, the trainer would ignore it.
     Stop(Stop),
@@ -35,8 +39,13 @@ impl Outgoing {
             acks: Vec::new(),
             stops: Vec::new(),
             delivers: VecDeque::new(),
+            shared: None,
             bye: None,
         }
+    }
+
+    pub(super) fn share(&mut self, slab: Slab, token: u64) {
+        self.delivers.push_back(Queued::Slab(slab, token));
     }
 
     pub(super) fn deliver(&mut self, deliver: Deliver, payload: DeliverPayload) {
@@ -74,7 +83,14 @@ impl Outgoing {
         }
         while writer.len_bytes() < WRITER_SIZE_BYTES_MAX {
             match self.delivers.pop_front() {
-                Some(Queued::Deliver(deliver, payload)) => writer.push_deliver(&deliver, payload)?,
+                Some(Queued::Slab(slab, token)) => {
+                    writer.push_slab(&slab, token)?;
+                    self.shared = Some(slab);
+                }
+                Some(Queued::Deliver(deliver, payload)) => {
+                    self.check_range(&deliver)?;
+                    writer.push_deliver(&deliver, payload)?;
+                }
                 Some(Queued::Stop(stop)) => writer.push_to_trainer(&ToTrainer::Stop(stop))?,
                 None => {
                     if let Some(bye) = self.bye.take() {
@@ -85,6 +101,15 @@ impl Outgoing {
             }
         }
         Ok(())
+    }
+
+    fn check_range(&self, deliver: &Deliver) -> Result<(), ProtocolError> {
+        let Place::Slab { slab, offset } = deliver.place else { return Ok(()) };
+        let size = deliver.task_size;
+        match &self.shared {
+            Some(shared) if shared.holds(slab, offset, size) => Ok(()),
+            _ => Err(ProtocolError::BadRange { slab, offset, size }),
+        }
     }
 
     /// The memory of an Ack serves the next one.

@@ -114,6 +114,14 @@ impl TrainerSession {
         }
     }
 
+    /// Nobody looks at the bytes of this delivery in its slab any more, and nobody will: the orchestrator
+    /// may fill them again. For one that is not held nothing happens.
+    ///
+    /// A Release leaves with whatever [`poll_transmit`](Self::poll_transmit) gives next.
+    pub fn release(&mut self, delivery: Delivery) {
+        self.held.release(delivery);
+    }
+
     /// The trainer takes no more work: what is queued goes back now, what still comes goes back then.
     pub fn bye(&mut self, bye: Bye) {
         self.leaving = true;

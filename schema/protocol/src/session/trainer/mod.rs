@@ -10,6 +10,7 @@
 //! ```
 
 mod commands;
+mod held;
 mod in_hand;
 mod receive;
 mod transmit;
@@ -24,7 +25,8 @@ use super::outbox::{Outbox, OutboxLimits};
 use crate::error::ProtocolError;
 use crate::frame::{Frame, FrameWriter};
 use crate::id::{Delivery, Instance, JobId, Token};
-use crate::message::{AckEntry, Bye, Deliver, Refused, Role, Stop, Welcome};
+use crate::message::{AckEntry, Bye, Deliver, Refused, Role, Slab, Stop, Welcome};
+use held::Held;
 use in_hand::Deliveries;
 
 /// The trainer's end of its connections.
@@ -38,6 +40,7 @@ pub struct TrainerSession {
     /// Welcome, while open, and once that has been said.
     orphaned_at: Option<Instant>,
     in_hand: Deliveries,
+    held: Held,
     outbox: Outbox,
     /// How long the trainer's code had the delivery before this one; before the first, unknown.
     last_task: Option<Duration>,
@@ -72,6 +75,9 @@ pub enum TrainerEvent {
     Welcomed(Welcome),
     /// The connection is over. Without `retry_later` there must be no other.
     Refused(Refused),
+    /// Memory that tasks will be in; its descriptor came with the frame. It takes the place of an earlier
+    /// one, which its views keep.
+    Slab(Slab),
     /// A task to queue until [`TrainerSession::start`].
     Delivered(Delivered),
     /// For the running delivery: tell the trainer's code.
@@ -96,7 +102,8 @@ pub enum TrainerEvent {
 pub struct Delivered {
     /// What was said about it.
     pub deliver: Deliver,
-    /// Its bytes, exactly `task_size` of them; `None` if they come as a descriptor.
+    /// Its bytes, exactly `task_size` of them; `None` if they come as a descriptor or are in a slab.
+    /// Whoever looks at them in a slab owes a [`TrainerSession::release`], started or not.
     pub inline: Option<Bytes>,
 }
 
@@ -114,6 +121,8 @@ enum State {
         link: Link,
         terms: Terms,
         heartbeat_at: Instant,
+        /// The one sent last on this connection.
+        slab: Option<Slab>,
     },
     /// The connection is of no more use.
     Over {
@@ -140,6 +149,7 @@ impl TrainerSession {
             state: State::Detached,
             orphaned_at: None,
             in_hand: Deliveries::default(),
+            held: Held::default(),
             outbox: Outbox::new(limits),
             last_task: None,
             leaving: false,

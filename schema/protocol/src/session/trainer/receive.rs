@@ -8,8 +8,8 @@ use super::in_hand::Stage;
 use super::{Delivered, State, Terms, TrainerEvent, TrainerSession};
 use crate::error::ProtocolError;
 use crate::frame::Kind;
-use crate::limits::{IN_HAND_MAX, PROTOCOL_VERSION};
-use crate::message::{AckEntry, Deliver, Stop, ToTrainer, Welcome};
+use crate::limits::{HELD_MAX, IN_HAND_MAX, PROTOCOL_VERSION};
+use crate::message::{AckEntry, Deliver, Place, Slab, Stop, ToTrainer, Welcome};
 
 impl TrainerSession {
     pub(super) fn receive(
@@ -30,6 +30,7 @@ impl TrainerSession {
                 return Err(ProtocolError::HelloExpected { kind });
             }
             (State::Open { .. }, ToTrainer::Welcome(_)) => return Err(ProtocolError::HelloTwice { kind }),
+            (State::Open { .. }, ToTrainer::Slab(slab)) => self.shared(slab),
             (State::Open { .. }, ToTrainer::Deliver(deliver)) => self.delivered(deliver, task)?,
             (State::Open { .. }, ToTrainer::Ack(entries)) => {
                 entries.into_iter().for_each(|entry| self.acknowledged(entry));
@@ -53,7 +54,7 @@ impl TrainerSession {
         link.handshake_done();
         link.set_recv_timeout(welcome.recv_timeout);
         let terms = Terms { heartbeat: welcome.heartbeat, orphan_timeout: welcome.orphan_timeout };
-        self.state = State::Open { link, terms, heartbeat_at: now + terms.heartbeat };
+        self.state = State::Open { link, terms, heartbeat_at: now + terms.heartbeat, slab: None };
         self.orphaned_at = None;
         let dropped: Vec<_> =
             welcome.in_hand.iter().filter(|(_, keep)| !keep).map(|(delivery, _)| *delivery).collect();
@@ -67,6 +68,13 @@ impl TrainerSession {
         Ok(())
     }
 
+    fn shared(&mut self, shared: Slab) {
+        if let State::Open { slab, .. } = &mut self.state {
+            *slab = Some(shared);
+        }
+        self.events.push_back(TrainerEvent::Slab(shared));
+    }
+
     fn delivered(&mut self, deliver: Deliver, inline: Option<Bytes>) -> Result<(), ProtocolError> {
         let delivery = deliver.delivery;
         if self.in_hand.get_mut(delivery).is_some() {
@@ -77,12 +85,36 @@ impl TrainerSession {
             return Err(ProtocolError::TooMany { field: "the deliveries in hand", count, limit });
         }
         self.in_hand.push(delivery);
-        if self.leaving {
-            self.give_back(delivery, CODE_LEAVING);
-        } else {
-            self.events.push_back(TrainerEvent::Delivered(Delivered { deliver, inline }));
+        let in_slab = matches!(deliver.place, Place::Slab { .. });
+        match self.refusal(&deliver) {
+            None => {
+                if in_slab {
+                    self.held.hold(delivery);
+                }
+                self.events.push_back(TrainerEvent::Delivered(Delivered { deliver, inline }));
+            }
+            Some(code) => {
+                if in_slab {
+                    self.held.never_looked_at(delivery);
+                }
+                self.give_back(delivery, code);
+            }
         }
         Ok(())
+    }
+
+    /// Why a delivery goes back at once.
+    fn refusal(&self, deliver: &Deliver) -> Option<&'static str> {
+        if self.leaving {
+            return Some(CODE_LEAVING);
+        }
+        let Place::Slab { slab, offset } = deliver.place else { return None };
+        match &self.state {
+            State::Open { slab: Some(shared), .. } if shared.holds(slab, offset, deliver.task_size) => {
+                (self.held.len() >= HELD_MAX).then_some(CODE_TOO_MANY_HELD)
+            }
+            _ => Some(CODE_BAD_RANGE),
+        }
     }
 
     fn acknowledged(&mut self, entry: AckEntry) {
@@ -113,6 +145,12 @@ impl TrainerSession {
 
 /// A delivery was stopped before the trainer's code had it.
 const CODE_STOPPED_BEFORE_START: &str = "stopped_before_start";
+
+/// A delivery is not in the slab sent last, or not aligned there.
+const CODE_BAD_RANGE: &str = "bad_range";
+
+/// One more could not be listed in a Hello.
+const CODE_TOO_MANY_HELD: &str = "too_many_held";
 
 /// A delivery came to a trainer that had said Bye, or was waiting there.
 pub(super) const CODE_LEAVING: &str = "trainer_leaving";

@@ -14,7 +14,7 @@ impl TrainerSession {
             State::Detached | State::AwaitWelcome { .. } => Ok(()),
             State::Over { parting, .. } => parting.take().map_or(Ok(()), |error| part(&error, writer)),
             State::Greeting { .. } => self.greet(writer),
-            State::Open { link, terms, heartbeat_at } => {
+            State::Open { link, terms, heartbeat_at, .. } => {
                 if *heartbeat_at <= now {
                     *heartbeat_at = now + terms.heartbeat;
                     // Where bytes wait for the socket already, more of them say nothing new.
@@ -29,6 +29,7 @@ impl TrainerSession {
                     }
                 }
                 self.outbox.flush(now, writer)?;
+                self.held.flush(writer)?;
                 if self.outbox.awaits_ack() {
                     link.watch_silence(now);
                 }
@@ -39,6 +40,7 @@ impl TrainerSession {
 
     fn greet(&mut self, writer: &mut FrameWriter) -> Result<(), ProtocolError> {
         self.outbox.rewind();
+        self.held.rewind();
         let identity = &self.identity;
         writer.push_from_trainer(&FromTrainer::Hello(Hello {
             protocol_min: PROTOCOL_VERSION,
@@ -52,6 +54,7 @@ impl TrainerSession {
             rank: identity.rank,
             in_hand: self.in_hand.list(),
             can_dump_stacks: identity.can_dump_stacks,
+            held: self.held.list(),
         }))?;
         if let State::Greeting { link } = std::mem::replace(&mut self.state, State::Detached) {
             self.state = State::AwaitWelcome { link };
