@@ -1,11 +1,15 @@
 //! Tasks from their fields.
 
+mod head;
+
 use bytes::Bytes;
 use flatbuffers::FlatBufferBuilder;
 
 use crate::generated::{TrainingTask, TrainingTaskArgs};
 use crate::limits::TASK_SIZE_BYTES_MAX;
 use crate::task::{TaskError, VerifiedTask, check_fields};
+
+pub use head::{TASK_HEAD_ALIGNMENT_BYTES, task_head};
 
 /// Builds a [`VerifiedTask`].
 ///

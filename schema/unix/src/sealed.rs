@@ -12,22 +12,25 @@
 
 mod buffer;
 mod error;
+pub(crate) mod mapping;
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use bytes::Bytes;
-use memmap2::{Mmap, MmapOptions};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::sendfile::sendfile64;
 use nix::sys::stat::fstat;
 use nix::sys::statfs::{TMPFS_MAGIC, fstatfs};
 
 pub use buffer::PayloadBuffer;
+pub(crate) use buffer::reserve;
 pub use error::SealedError;
 use error::{out_of_memory, system};
+use mapping::Mapping;
 
 use crate::Kernel;
 use crate::errno::errno;
@@ -48,15 +51,11 @@ impl SealedPayload {
     /// # Errors
     /// As [`PayloadBuffer::allocate`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, SealedError> {
-        if bytes.len() > PAYLOAD_SIZE_BYTES_MAX {
-            return Err(SealedError::TooLarge { len: bytes.len() as u64 });
-        }
-        let mut memory = File::from(create_memfd(Kernel::Running)?);
-        // write(2) reports missing memory as an error by itself and is faster than a mapping that
-        // has to be faulted in.
-        io::Write::write_all(&mut memory, bytes)
-            .map_err(|error| out_of_memory(bytes.len(), errno(&error)))?;
-        Self::seal(memory, bytes.len())
+        let mut memory = PayloadBuffer::unreserved(bytes.len())?;
+        // Where pages are small, write(2) reports missing memory as an error by itself, and is faster
+        // than a mapping that has to be faulted in.
+        memory.write_all(bytes).map_err(|error| out_of_memory(bytes.len(), errno(&error)))?;
+        memory.seal()
     }
 
     /// Takes a descriptor that came from the peer, which announced `announced_len` bytes.
@@ -70,27 +69,7 @@ impl SealedPayload {
         if len > PAYLOAD_SIZE_BYTES_MAX {
             return Err(SealedError::TooLarge { len: announced_len });
         }
-        let flags =
-            fcntl(&descriptor, FcntlArg::F_GETFL).map_err(|source| system("fcntl(F_GETFL)", source))?;
-        let flags = OFlag::from_bits_retain(flags);
-        if flags.contains(OFlag::O_PATH) || flags & OFlag::O_ACCMODE == OFlag::O_WRONLY {
-            return Err(SealedError::NotReadable);
-        }
-        // EINVAL: a pipe, a socket, a file on a disk.
-        let seals = fcntl(&descriptor, FcntlArg::F_GET_SEALS).map_err(|_| SealedError::NotMemory)?;
-        let missing = REQUIRED_SEALS - SealFlag::from_bits_retain(seals);
-        if !missing.is_empty() {
-            return Err(SealedError::MissingSeals { missing: seal_names(missing) });
-        }
-        // A memfd of hugetlb pages can be sealed too, but touching a hole in it may raise SIGBUS.
-        let file_system = fstatfs(&descriptor).map_err(|source| system("fstatfs", source))?;
-        if file_system.filesystem_type() != TMPFS_MAGIC {
-            return Err(SealedError::NotMemory);
-        }
-        let actual = fstat(&descriptor).map_err(|source| system("fstat", source))?.st_size;
-        if u64::try_from(actual) != Ok(announced_len) {
-            return Err(SealedError::SizeDiffers { announced: announced_len, actual: actual.unsigned_abs() });
-        }
+        require_memory(&descriptor, announced_len, |seals| REQUIRED_SEALS - seals)?;
         Ok(Self { memory: descriptor, len })
     }
 
@@ -115,9 +94,27 @@ impl SealedPayload {
         }
         // SAFETY: the seals, checked or set by every constructor, keep the file from being
         // truncated or written to by anyone for as long as it exists.
-        let map: Mmap = unsafe { MmapOptions::new().len(self.len).map(&self.memory) }
-            .map_err(|error| out_of_memory(self.len, errno(&error)))?;
-        Ok(Bytes::from_owner(map))
+        let map = unsafe { Mapping::<false>::new(&self.memory, self.len) };
+        Ok(Bytes::from_owner(map.map_err(|source| out_of_memory(self.len, source))?))
+    }
+
+    /// Appends the bytes to `file`, which need not pass through this process.
+    ///
+    /// # Errors
+    /// The kernel's, from writing.
+    pub fn copy_to(&self, file: &File) -> io::Result<()> {
+        // An offset of our own: that of the descriptor is shared with everyone who has it.
+        let mut copied = 0;
+        while let Some(rest) = usize::try_from(copied).ok().and_then(|copied| self.len.checked_sub(copied))
+            && rest > 0
+        {
+            match sendfile64(file, &self.memory, Some(&mut copied), rest) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(_) | Err(Errno::EINTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
     }
 
     fn seal(memory: File, len: usize) -> Result<Self, SealedError> {
@@ -139,7 +136,36 @@ impl From<SealedPayload> for OwnedFd {
     }
 }
 
-fn create_memfd(kernel: Kernel) -> Result<OwnedFd, SealedError> {
+/// Refuses whatever is not readable memory of this size to which no seal is `missing`.
+pub(crate) fn require_memory(
+    descriptor: &OwnedFd,
+    announced_len: u64,
+    missing: impl FnOnce(SealFlag) -> SealFlag,
+) -> Result<(), SealedError> {
+    let flags = fcntl(descriptor, FcntlArg::F_GETFL).map_err(|source| system("fcntl(F_GETFL)", source))?;
+    let flags = OFlag::from_bits_retain(flags);
+    if flags.contains(OFlag::O_PATH) || flags & OFlag::O_ACCMODE == OFlag::O_WRONLY {
+        return Err(SealedError::NotReadable);
+    }
+    // EINVAL: a pipe, a socket, a file on a disk.
+    let seals = fcntl(descriptor, FcntlArg::F_GET_SEALS).map_err(|_| SealedError::NotMemory)?;
+    let missing = missing(SealFlag::from_bits_retain(seals));
+    if !missing.is_empty() {
+        return Err(SealedError::MissingSeals { missing: seal_names(missing) });
+    }
+    // A memfd of hugetlb pages can be sealed too, but touching a hole in it may raise SIGBUS.
+    let file_system = fstatfs(descriptor).map_err(|source| system("fstatfs", source))?;
+    if file_system.filesystem_type() != TMPFS_MAGIC {
+        return Err(SealedError::NotMemory);
+    }
+    let actual = fstat(descriptor).map_err(|source| system("fstat", source))?.st_size;
+    if u64::try_from(actual) != Ok(announced_len) {
+        return Err(SealedError::SizeDiffers { announced: announced_len, actual: actual.unsigned_abs() });
+    }
+    Ok(())
+}
+
+pub(crate) fn create_memfd(kernel: Kernel) -> Result<OwnedFd, SealedError> {
     let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
     // From 6.3 the kernel warns about, and with vm.memfd_noexec=2 refuses, a memfd that could be
     // executed. Older kernels answer EINVAL to the flag.

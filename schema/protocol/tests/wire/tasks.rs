@@ -4,7 +4,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use trainwire_protocol::limits::{STRING_SIZE_BYTES_MAX, TASK_SIZE_BYTES_MAX};
 use trainwire_protocol::task::{TaskError, VerifiedTask};
-use trainwire_protocol::task_builder::TaskBuilder;
+use trainwire_protocol::task_builder::{TASK_HEAD_ALIGNMENT_BYTES, TaskBuilder, task_head};
 
 proptest! {
     #![proptest_config(ProptestConfig {
@@ -30,6 +30,32 @@ proptest! {
         prop_assert_eq!(task.model_name(), model_name);
         prop_assert_eq!(task.hyperparams(), hyperparams);
         prop_assert_eq!(task.max_epochs(), max_epochs);
+    }
+
+    #[test]
+    fn a_head_and_what_follows_it_are_the_same_task(
+        task_id in "[^\0]{1,50}",
+        model_name in prop_oneof!["[^\0]{1,5}", "[a-zé]{2000,2048}"],
+        hyperparams in proptest::collection::vec(any::<u8>(), 0..500),
+        max_epochs in 0..=i32::MAX,
+    ) {
+        let built = TaskBuilder::new(task_id.clone(), model_name.clone())
+            .hyperparams(hyperparams.clone())
+            .max_epochs(max_epochs)
+            .build()
+            .unwrap();
+        let mut bytes = task_head(&task_id, &model_name, max_epochs, hyperparams.len()).unwrap();
+        let head_size = bytes.len();
+        prop_assert_eq!(head_size % TASK_HEAD_ALIGNMENT_BYTES, 0);
+        prop_assert_eq!(task_head(&task_id, &model_name, 0, 1 << 30).unwrap().len(), head_size);
+        bytes.extend_from_slice(&hyperparams);
+        let task = VerifiedTask::verify(Bytes::from(bytes)).unwrap();
+        prop_assert_eq!(task.task_id(), built.task_id());
+        prop_assert_eq!(task.model_name(), built.model_name());
+        prop_assert_eq!(task.hyperparams(), built.hyperparams());
+        prop_assert_eq!(task.max_epochs(), built.max_epochs());
+        let all = task.as_bytes();
+        prop_assert!(hyperparams.is_empty() || task.hyperparams().as_ptr() == all[head_size..].as_ptr());
     }
 
     #[test]
@@ -80,6 +106,8 @@ fn impossible_fields_are_refused_before_the_generated_code_can_panic() {
         TaskError::TooLong { field: "task_id", size_bytes: long.len(), limit_bytes: STRING_SIZE_BYTES_MAX }
     );
     assert_eq!(TaskBuilder::new("a", "").build().unwrap_err(), TaskError::Empty { field: "model_name" });
+    assert_eq!(task_head("a", "", 1, 0).unwrap_err(), TaskError::Empty { field: "model_name" });
+    assert_eq!(task_head("a", "b", -1, 0).unwrap_err().code(), "bad_max_epochs");
 }
 
 #[test]
@@ -89,6 +117,10 @@ fn a_task_flatbuffers_cannot_address_is_refused_by_name() {
     let error = TaskBuilder::new("a", "b").hyperparams(vec![0; TASK_SIZE_BYTES_MAX]).build().unwrap_err();
     assert_eq!(error.code(), "task_too_large");
     assert!(error.to_string().contains("2147483647"), "{error}");
+    for size in [TASK_SIZE_BYTES_MAX - TASK_HEAD_ALIGNMENT_BYTES + 1, usize::MAX] {
+        assert_eq!(task_head("a", "b", 1, size).unwrap_err().code(), "task_too_large");
+    }
+    task_head("a", "b", 1, TASK_SIZE_BYTES_MAX - TASK_HEAD_ALIGNMENT_BYTES).unwrap();
     let error = VerifiedTask::verify(Bytes::from(vec![0; TASK_SIZE_BYTES_MAX + 1])).unwrap_err();
     assert_eq!(error.code(), "task_too_large");
 }

@@ -34,6 +34,12 @@ pub enum SealedError {
         /// Bytes the descriptor has.
         actual: u64,
     },
+    /// Caller's fault: the file or pipe a payload was to be read from.
+    #[error("the payload cannot be read from its source: {source}")]
+    Source {
+        /// What the kernel answered.
+        source: Errno,
+    },
     /// The operating system's: no memory, address space or mappings left.
     #[error("no memory for a payload of {len} bytes: {source}; free memory or raise the memory limit")]
     OutOfMemory {
@@ -61,6 +67,7 @@ impl SealedError {
             Self::NotMemory => "payload_not_memory",
             Self::MissingSeals { .. } => "payload_not_sealed",
             Self::SizeDiffers { .. } => "payload_size_differs",
+            Self::Source { .. } => "payload_source",
             Self::OutOfMemory { .. } => "payload_out_of_memory",
             Self::System { .. } => "payload_system",
         }

@@ -38,16 +38,14 @@ fn copied_bytes_huge_pages_and_nothing_at_all_work_alike() {
     let copied = SealedPayload::from_bytes(b"copied").unwrap();
     assert_eq!(&copied.map().unwrap()[..], b"copied");
 
-    let mut huge = PayloadBuffer::allocate_huge(5 << 20).unwrap();
+    let mut huge = PayloadBuffer::allocate(9 << 20).unwrap();
     huge.as_mut_slice().fill(3);
     let huge = huge.seal().unwrap();
     assert!(huge.map().unwrap().iter().all(|&byte| byte == 3));
 
-    for empty in [
-        SealedPayload::from_bytes(b"").unwrap(),
-        PayloadBuffer::allocate(0).unwrap().seal().unwrap(),
-        PayloadBuffer::allocate_huge(0).unwrap().seal().unwrap(),
-    ] {
+    for empty in
+        [SealedPayload::from_bytes(b"").unwrap(), PayloadBuffer::allocate(0).unwrap().seal().unwrap()]
+    {
         assert!(empty.is_empty() && empty.map().unwrap().is_empty());
         assert!(SealedPayload::receive(empty.into(), 0).unwrap().is_empty());
     }
@@ -55,11 +53,11 @@ fn copied_bytes_huge_pages_and_nothing_at_all_work_alike() {
 
 #[test]
 fn every_page_is_there_before_anything_is_written() {
-    for allocate in [PayloadBuffer::allocate, PayloadBuffer::allocate_huge] {
-        let payload = allocate(1_000_000).unwrap().seal().unwrap();
+    for len in [1_000_000, 7_000_001] {
+        let payload = PayloadBuffer::allocate(len).unwrap().seal().unwrap();
         let found = nix::sys::stat::fstat(&payload).unwrap();
         // Blocks are of 512 bytes.
-        assert!(found.st_blocks * 512 >= 1_000_000, "{} blocks", found.st_blocks);
+        assert!(found.st_blocks * 512 >= len.try_into().unwrap(), "{} blocks", found.st_blocks);
     }
 }
 
@@ -70,6 +68,70 @@ fn writing_ends_at_the_end_of_the_buffer() {
     assert_eq!(buffer.write(b"r").unwrap(), 0);
     assert_eq!(buffer.len(), 3);
     assert_eq!(&buffer.seal().unwrap().map().unwrap()[..], b"fou");
+}
+
+#[test]
+fn every_way_to_write_leaves_the_same_bytes() {
+    let expected: Vec<u8> =
+        (0..(9_u32 << 20) + 4321).map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect();
+    let len = expected.len();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file");
+    std::fs::write(&path, &expected).unwrap();
+
+    let mut in_place = PayloadBuffer::allocate(len).unwrap();
+    in_place.as_mut_slice().copy_from_slice(&expected);
+    let mut written = PayloadBuffer::allocate(len).unwrap();
+    for part in expected.chunks(1_000_003) {
+        written.write_all(part).unwrap();
+    }
+    assert_eq!(written.write(b"more").unwrap(), 0);
+    let (pipe, mut into_pipe) = std::io::pipe().unwrap();
+    let bytes = expected.clone();
+    let writer = std::thread::spawn(move || into_pipe.write_all(&bytes).unwrap());
+    let from_pipe = PayloadBuffer::read_from(4096, pipe.as_fd()).unwrap();
+    writer.join().unwrap();
+    let from_file = PayloadBuffer::read_from(4096, File::open(&path).unwrap().as_fd()).unwrap();
+
+    let copied = SealedPayload::from_bytes(&expected).unwrap();
+    assert!(copied.map().unwrap() == expected);
+    for (buffer, start) in [(in_place, 0), (written, 0), (from_pipe, 4096), (from_file, 4096)] {
+        let view = buffer.seal().unwrap().map().unwrap();
+        assert!(view[..start].iter().all(|&byte| byte == 0) && view[start..] == expected);
+    }
+    let out = File::create(folder.path().join("out")).unwrap();
+    copied.copy_to(&out).unwrap();
+    assert!(std::fs::read(folder.path().join("out")).unwrap() == expected);
+}
+
+#[test]
+fn a_source_is_read_from_where_it_stands_to_wherever_it_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file");
+    std::fs::write(&path, b"headtail").unwrap();
+    let mut file = File::open(&path).unwrap();
+    file.seek(std::io::SeekFrom::Start(4)).unwrap();
+    assert_eq!(
+        &PayloadBuffer::read_from(0, file.as_fd()).unwrap().seal().unwrap().map().unwrap()[..],
+        b"tail"
+    );
+    // At its end, and further.
+    for at in [8, 100] {
+        file.seek(std::io::SeekFrom::Start(at)).unwrap();
+        assert_eq!(PayloadBuffer::read_from(7, file.as_fd()).unwrap().len(), 7);
+    }
+    // Files whose size says nothing.
+    let endless = File::open("/proc/self/maps").unwrap();
+    assert!(PayloadBuffer::read_from(0, endless.as_fd()).unwrap().len() > 100);
+
+    let folder = File::open(folder.path()).unwrap();
+    let error = PayloadBuffer::read_from(0, folder.as_fd()).unwrap_err();
+    assert_eq!(error, SealedError::Source { source: Errno::EISDIR });
+    assert_eq!(error.code(), "payload_source");
+    let sparse = File::create(&path).unwrap();
+    sparse.set_len(PAYLOAD_SIZE_BYTES_MAX as u64).unwrap();
+    let error = PayloadBuffer::read_from(1, File::open(&path).unwrap().as_fd()).unwrap_err();
+    assert_eq!(error, SealedError::TooLarge { len: PAYLOAD_SIZE_BYTES_MAX as u64 + 1 });
 }
 
 #[test]
