@@ -139,7 +139,9 @@ fn values_without_a_meaning_are_named() {
     named(9, &[delivery(), seq(), (2, Field::Byte(9))], "TaskResult.outcome has a value");
     named(9, &[delivery(), seq(), (2, Field::Byte(1))], "TaskResult.error is missing");
     named(9, &[delivery(), seq(), (2, Field::Byte(4))], "TaskResult.code is missing");
-    named(5, &[delivery(), (3, Field::Byte(2))], "Deliver.place has a value");
+    named(5, &[delivery(), (3, Field::Byte(3))], "Deliver.place has a value");
+    named(5, &[delivery(), (3, Field::Byte(2))], "Deliver.slab is 0");
+    named(13, &[(0, Field::Words(&[7, 0]))], "Release.deliveries is 0");
     named(2, &[], "Welcome.heartbeat_ms must");
 }
 

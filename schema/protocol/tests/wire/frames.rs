@@ -65,7 +65,7 @@ proptest! {
             take_some(&mut writer, *pieces.next().unwrap(), &mut stream, &mut tokens);
         }
         let flagged: Vec<_> = sent.iter().filter_map(|sent| match sent {
-            Sent::Flagged(_, token) => Some(*token),
+            Sent::Flagged(_, token) | Sent::Slab(_, token) => Some(*token),
             _ => None,
         }).collect();
         prop_assert_eq!(stream, whole);

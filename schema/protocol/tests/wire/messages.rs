@@ -351,5 +351,6 @@ pub(crate) fn sent_to_trainer() -> impl Strategy<Value = Sent> {
 }
 
 pub(crate) fn sent() -> impl Strategy<Value = Sent> {
-    prop_oneof![from_trainer().prop_map(Sent::FromTrainer), sent_to_trainer()]
+    // Boxed, or the generators of all messages lie on the stack together.
+    prop_oneof![from_trainer().prop_map(Sent::FromTrainer).boxed(), sent_to_trainer().boxed()]
 }

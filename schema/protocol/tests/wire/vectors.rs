@@ -114,6 +114,9 @@ fn frames() -> Vec<Value> {
         bytes[at] = byte;
         bytes
     };
+    for (name, sent) in slab_messages() {
+        cases.push(case(name, &stream_of(slice(&sent))));
+    }
     cases.push(case("nothing", b""));
     cases.push(case("half a frame is no error", &good[..good.len() / 2]));
     cases.push(case("a frame and half a frame", &[&good[..], &good[..9]].concat()));
@@ -224,7 +227,6 @@ fn named_messages() -> Vec<(&'static str, Sent)> {
     };
     let by_hand =
         Hello { token: None, in_hand: vec![], role: Role::Primary, rank: 0, connection: 1, ..hello.clone() };
-    let holding = Hello { held: vec![Delivery(3), Delivery(7)], ..by_hand.clone() };
     let newer = Hello { protocol_min: 2, protocol_max: 9, ..by_hand.clone() };
     let welcome = Welcome {
         protocol: 1,
@@ -235,7 +237,6 @@ fn named_messages() -> Vec<(&'static str, Sent)> {
         in_hand: vec![(Delivery(7), true), (Delivery(8), false)],
         poll: Duration::ZERO,
     };
-    let polling = Welcome { poll: Duration::from_micros(50), ..welcome.clone() };
     let refused = Refused {
         code: "protocol_version".into(),
         text: "this orchestrator speaks version 1; install trainwire 0.1".into(),
@@ -307,11 +308,41 @@ fn named_messages() -> Vec<(&'static str, Sent)> {
             })),
         ),
         ("Bye", Sent::ToTrainer(ToTrainer::Bye(bye))),
-        ("Hello of a trainer that holds parts of a slab", Sent::FromTrainer(FromTrainer::Hello(holding))),
-        ("Welcome with polling", Sent::ToTrainer(ToTrainer::Welcome(polling))),
+    ]
+}
+
+/// Not in the connection above, which is older.
+fn slab_messages() -> Vec<(&'static str, Sent)> {
+    let hello = Hello {
+        protocol_min: 1,
+        protocol_max: 1,
+        job_id: JobId::new("digits-2026.11").unwrap(),
+        version: "trainwire 0.1.0 (Python 3.11)".into(),
+        token: None,
+        instance: Instance(7),
+        connection: 2,
+        role: Role::Primary,
+        rank: 0,
+        in_hand: vec![],
+        can_dump_stacks: false,
+        held: vec![Delivery(3), Delivery(7)],
+    };
+    let welcome = Welcome {
+        protocol: 1,
+        heartbeat: Duration::from_secs(1),
+        recv_timeout: Duration::from_secs(5),
+        orphan_timeout: Duration::from_secs(600),
+        spool: None,
+        in_hand: vec![],
+        poll: Duration::from_micros(50),
+    };
+    let released = vec![Delivery(3), Delivery(7)];
+    vec![
+        ("Hello of a trainer that holds parts of a slab", Sent::FromTrainer(FromTrainer::Hello(hello))),
+        ("Welcome with polling", Sent::ToTrainer(ToTrainer::Welcome(welcome))),
         ("Slab", Sent::Slab(Slab { slab: SlabId(1), size: 512 << 20 }, 1)),
         ("Deliver in a slab", in_slab()),
-        ("Release", Sent::FromTrainer(FromTrainer::Release(vec![Delivery(3), Delivery(7)]))),
+        ("Release", Sent::FromTrainer(FromTrainer::Release(released))),
     ]
 }
 
