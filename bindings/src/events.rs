@@ -75,7 +75,9 @@ impl Connection {
         if !(late && state.welcomed) {
             state.end = End::broken(error);
         }
-        // The session's parting word; what does not leave at once never does.
+        // The session's parting word, which it knows already if the error is its own; what does not
+        // leave at once never does.
+        state.session.handle_error(now, error.clone());
         self.transmit(state, now);
         self.disconnect(state, now);
     }
@@ -87,7 +89,10 @@ impl Connection {
                 // After every frame, while it is clear whose the descriptor is.
                 Ok(Some(descriptor)) => self.drain_events(state, descriptor),
                 Ok(None) => return,
-                Err(error) => return self.break_off(state, &error, now),
+                Err(error) => {
+                    reader.clear();
+                    return self.break_off(state, &error, now);
+                }
             }
         }
     }

@@ -62,16 +62,21 @@ fn run(connection: &Connection) {
 
 /// Leaves the socket to Python threads that wait for it.
 fn read_what_is_there(connection: &Connection) {
-    let Some(socket) = ({
+    let socket = {
         let state = connection.lock();
-        if state.waiting == 0 { state.socket.as_ref().map(Arc::clone) } else { None }
-    }) else {
-        return;
+        if state.waiting > 0 {
+            return;
+        }
+        state.socket.as_ref().map(Arc::clone)
     };
     let mut reader = match connection.reader.try_lock() {
         Ok(reader) => reader,
         Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
         Err(TryLockError::WouldBlock) => return,
+    };
+    let Some(socket) = socket else {
+        // Nobody but this thread connects again.
+        return reader.clear();
     };
     loop {
         match reader.receive(&socket, Wait::DontWait) {

@@ -15,6 +15,8 @@ pub(crate) struct Reader {
     /// Came with the bytes of their frame or of an earlier one; handed to flagged frames in order.
     /// `None` stands for one that was lost, so that the frames after it do not get another's task.
     descriptors: VecDeque<Option<OwnedFd>>,
+    /// More than one came with one call, so that nobody can say whose they are.
+    surplus: bool,
 }
 
 /// What one look at the socket brought.
@@ -30,19 +32,21 @@ impl Reader {
     pub(crate) fn new() -> Self {
         // The orchestrator decides what it sends inline; here only the protocol's own limit counts.
         let limits = ReaderLimits { inline_task_size_bytes_max: INLINE_TASK_SIZE_BYTES_MAX };
-        Self { frames: FrameReader::new(limits), descriptors: VecDeque::new() }
+        Self { frames: FrameReader::new(limits), descriptors: VecDeque::new(), surplus: false }
     }
 
     /// One system call.
     pub(crate) fn receive(&mut self, socket: &OwnedFd, wait: Wait) -> Received {
         let mut arrived: Vec<OwnedFd> = Vec::new(); // allocates only for descriptors
-        match descriptors::receive(socket, self.frames.spare(), &mut arrived, wait) {
+        let received = match descriptors::receive(socket, self.frames.spare(), &mut arrived, wait) {
             Ok(received) if received.bytes == 0 => Received::End,
             Ok(received) => {
-                if received.control_truncated && arrived.is_empty() {
-                    self.descriptors.push_back(None);
+                match (arrived.len(), received.control_truncated) {
+                    (0, true) => self.descriptors.push_back(None),
+                    (0 | 1, false) => self.descriptors.extend(arrived.into_iter().map(Some)),
+                    // One is here and another was lost, or two are here: the protocol sends one a call.
+                    _ => self.surplus = true,
                 }
-                self.descriptors.extend(arrived.into_iter().map(Some));
                 self.frames.advance(received.bytes);
                 Received::Bytes
             }
@@ -50,7 +54,11 @@ impl Reader {
                 std::io::ErrorKind::WouldBlock | std::io::ErrorKind::Interrupted => Received::Nothing,
                 _ => Received::End,
             },
+        };
+        if let Received::End = received {
+            self.clear();
         }
+        received
     }
 
     /// Feeds the session with one frame and gives the descriptor that belongs to it; `None` when the
@@ -63,16 +71,27 @@ impl Reader {
         session: &mut TrainerSession,
         now: Instant,
     ) -> Result<Option<Option<OwnedFd>>, ProtocolError> {
+        if self.surplus {
+            return Err(ProtocolError::DescriptorSurplus);
+        }
         if let Some(frame) = self.frames.next()? {
             session.handle_frame(now, &frame)?;
             return Ok(Some(if frame.descriptor { self.descriptors.pop_front().flatten() } else { None }));
         }
         if self.frames.mid_frame() {
             session.handle_partial(now);
-        } else if !self.descriptors.is_empty() {
-            // A descriptor comes with the first byte of its frame, so all frames have theirs.
+        }
+        // A descriptor comes with the first byte of its frame: whole frames have taken theirs, and the
+        // one under way has one at most. Without this bound a frame that trickles in could fill the
+        // process's table of open files.
+        if self.descriptors.len() > usize::from(self.frames.mid_frame()) {
             return Err(ProtocolError::DescriptorSurplus);
         }
         Ok(None)
+    }
+
+    /// Lets go of everything that came: the connection is over, and the process may live for long.
+    pub(crate) fn clear(&mut self) {
+        *self = Self::new();
     }
 }
