@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::{mpsc, oneshot, watch};
 use trainwire_protocol::id::JobId;
 
-use crate::budget::{Budget, Charge, descriptors_of};
+use crate::budget::{Budget, Charge, Taken, descriptors_of};
 use crate::config::Config;
 use crate::driver::Message;
 use crate::error::{OrchestratorError, StartError, SubmitError};
@@ -19,7 +19,8 @@ use crate::payload::Payload;
 use crate::record::{Seq, TaskNo};
 use crate::start;
 use crate::stream::EventStream;
-use crate::submission::Job;
+use crate::submission::{Job, build_all};
+use crate::training_task::TrainingTask;
 
 /// Hands tasks to trainers. Cloning is cheap and gives another handle to the same orchestrator.
 ///
@@ -65,28 +66,10 @@ impl Orchestrator {
     /// [backpressure](SubmitError::is_backpressure): nothing is dropped to make room.
     pub async fn submit(&self, job: Job) -> Result<JobHandle, SubmitError> {
         let (job_id, spec, tasks) = job.check()?;
-        let inline_max = self.inner.config.inline_task_size_max;
-        let mut charge = Charge { descriptors: descriptors_of(&spec), ..Charge::default() };
-        for task in &tasks {
-            let size_bytes = task.as_bytes().len();
-            if self.inner.layout.is_durable() && size_bytes as u64 > JOURNAL_TASK_SIZE_BYTES_MAX {
-                return Err(SubmitError::TooLargeForJournal {
-                    task_id: task.task_id().to_owned(),
-                    size_bytes: size_bytes as u64,
-                    limit_bytes: JOURNAL_TASK_SIZE_BYTES_MAX,
-                });
-            }
-            charge.tasks += 1;
-            charge.bytes += size_bytes as u64;
-            charge.descriptors += u64::from(size_bytes > inline_max);
-        }
-        let taken = self.inner.budget.take(charge)?;
-        let payloads = tasks.into_iter().map(|task| Payload::new(task, inline_max));
-        let payloads = payloads.collect::<Result<Vec<_>, _>>()?;
-
+        let descriptors = descriptors_of(&spec);
+        let (tasks, taken) = self.inner.take_in(tasks, Charge { descriptors, ..Charge::default() })?;
         let (reply, answer) = oneshot::channel();
-        let submit =
-            Message::Submit { job_id: job_id.clone(), spec: Box::new(spec), tasks: payloads, taken, reply };
+        let submit = Message::Submit { job_id: job_id.clone(), spec: Box::new(spec), tasks, taken, reply };
         match self.inner.ask(submit, answer).await? {
             Ok(feed) => Ok(JobHandle {
                 socket: self.inner.layout.socket(&job_id),
@@ -135,8 +118,49 @@ impl JobHandle {
         EventStream::since(Arc::clone(&self.feed), Arc::clone(&self.inner), seq)
     }
 
+    /// Adds a task to an [open](crate::JobSpec::open) job. When this returns the task is in the journal,
+    /// fsynced, and will be worked off; submissions that come while another is being written share one
+    /// fsync. The same task again, with the same bytes, changes nothing, also when it has ended.
+    ///
+    /// Cancelled before it returns, it may or may not have submitted the task.
+    ///
+    /// # Errors
+    /// `task_conflict` for a task of this id and other content; `job_closed` once the job takes no more;
+    /// `job_not_open` for a job that never did. For the others see [`SubmitError`].
+    pub async fn submit(&self, task: TrainingTask) -> Result<Submitted, SubmitError> {
+        self.submit_all([task]).await
+    }
+
+    /// As [`submit`](Self::submit), with many tasks at a time: all are taken or none.
+    ///
+    /// # Errors
+    /// As [`submit`](Self::submit), for the first task that is refused.
+    pub async fn submit_all(
+        &self,
+        tasks: impl IntoIterator<Item = TrainingTask>,
+    ) -> Result<Submitted, SubmitError> {
+        let (tasks, taken) = self.inner.take_in(build_all(tasks)?, Charge::default())?;
+        let (reply, answer) = oneshot::channel();
+        let add = Message::Add { job: self.feed.job, tasks, taken, reply };
+        match self.inner.ask(add, answer).await? {
+            Ok((added, existing)) => Ok(Submitted { added, existing }),
+            Err((code, text)) => Err(SubmitError::Rejected { code, text }),
+        }
+    }
+
+    /// No more tasks: an [open](crate::JobSpec::open) job ends once those it has do. Until then its
+    /// trainers stay, also while there is nothing to do. Journaled and fsynced when this returns. A second
+    /// call changes nothing, nor does one for a job that is not open.
+    ///
+    /// # Errors
+    /// The orchestrator is gone.
+    pub async fn close(&self) -> Result<(), OrchestratorError> {
+        let (reply, answer) = oneshot::channel();
+        self.inner.ask(Message::Close { job: self.feed.job, reply }, answer).await
+    }
+
     /// Asks for the end of all tasks: waiting ones end at once, running ones within
-    /// `stop_grace + term_grace`. Returns when the stop is under way.
+    /// `stop_grace + term_grace`. An open job takes no more. Returns when the stop is under way.
     ///
     /// # Errors
     /// The orchestrator is gone.
@@ -187,7 +211,43 @@ impl JobHandle {
     }
 }
 
+/// What became of tasks submitted to an open job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Submitted {
+    /// How many were new.
+    pub added: usize,
+    /// How many were there already, with the same bytes.
+    pub existing: usize,
+}
+
 impl Inner {
+    /// Takes tasks' part of the budget beside `charge`, and brings their bytes to where they will
+    /// travel from.
+    fn take_in(
+        &self,
+        tasks: Vec<Payload>,
+        mut charge: Charge,
+    ) -> Result<(Vec<Payload>, Taken), SubmitError> {
+        let inline_max = self.config.inline_task_size_max;
+        for task in &tasks {
+            let size_bytes = task.task().as_bytes().len();
+            if self.layout.is_durable() && size_bytes as u64 > JOURNAL_TASK_SIZE_BYTES_MAX {
+                return Err(SubmitError::TooLargeForJournal {
+                    task_id: task.task().task_id().to_owned(),
+                    size_bytes: size_bytes as u64,
+                    limit_bytes: JOURNAL_TASK_SIZE_BYTES_MAX,
+                });
+            }
+            charge.tasks += 1;
+            charge.bytes += size_bytes as u64;
+            charge.descriptors += u64::from(size_bytes > inline_max);
+        }
+        let taken = self.budget.take(charge)?;
+        let payloads = tasks.into_iter().map(|task| task.placed(inline_max));
+        Ok((payloads.collect::<Result<_, _>>()?, taken))
+    }
+
     pub(crate) fn reader(&self) -> Option<Arc<Mutex<Reader>>> {
         self.reader.clone()
     }

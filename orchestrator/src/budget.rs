@@ -86,7 +86,15 @@ pub(crate) struct Taken {
 }
 
 impl Taken {
-    /// The job is there: its tasks give back their part as they end.
+    /// A part of it is not needed after all.
+    pub(crate) fn give_back(&mut self, part: Charge) {
+        self.budget.give_back(part);
+        self.charge.tasks = self.charge.tasks.saturating_sub(part.tasks);
+        self.charge.bytes = self.charge.bytes.saturating_sub(part.bytes);
+        self.charge.descriptors = self.charge.descriptors.saturating_sub(part.descriptors);
+    }
+
+    /// The job or tasks are there: each task gives back its part as it ends.
     pub(crate) fn keep(mut self) {
         self.charge = Charge::default();
     }
@@ -123,6 +131,11 @@ mod tests {
         let error = budget.take(all_descriptors).unwrap_err();
         assert_eq!(error.code(), "descriptors_full");
         assert!(error.is_backpressure());
+        drop(taken);
+        assert_eq!(*budget.lock(), Charge::default());
+        let mut taken = budget.take(charge).unwrap();
+        taken.give_back(Charge { tasks: 2, bytes: 20, descriptors: 1 });
+        assert_eq!(*budget.lock(), Charge { tasks: 4, bytes: 40, descriptors: 0 });
         drop(taken);
         assert_eq!(*budget.lock(), Charge::default());
         budget.take(charge).unwrap().keep();

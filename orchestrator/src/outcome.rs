@@ -73,14 +73,14 @@ pub enum TaskEnd {
 /// Folds a job's records into its outcome.
 #[derive(Debug, Default)]
 pub(crate) struct Fold {
+    /// By number: that is the order in which they were submitted.
     tasks: Vec<Folding>,
-    /// Tasks of a job are numbered without gaps.
-    first: Option<TaskNo>,
     logs: HashMap<TrainerNo, PathBuf>,
 }
 
 #[derive(Debug)]
 struct Folding {
+    number: TaskNo,
     task_id: Arc<str>,
     model_name: Arc<str>,
     attempts: u32,
@@ -96,8 +96,8 @@ impl Fold {
     pub(crate) fn apply(&mut self, entry: &Entry) {
         match &entry.record {
             Record::TaskSubmitted { task, task_id, model_name, .. } => {
-                self.first.get_or_insert(*task);
                 self.tasks.push(Folding {
+                    number: *task,
                     task_id: task_id.as_str().into(),
                     model_name: model_name.as_str().into(),
                     attempts: 0,
@@ -144,8 +144,7 @@ impl Fold {
     }
 
     pub(crate) fn task_no(&self, task_id: &str) -> Option<TaskNo> {
-        let index = self.tasks.iter().position(|task| &*task.task_id == task_id)?;
-        Some(TaskNo(self.first?.0 + index as u64))
+        self.tasks.iter().find(|task| &*task.task_id == task_id).map(|task| task.number)
     }
 
     pub(crate) fn outcome(&self) -> JobOutcome {
@@ -168,7 +167,7 @@ impl Fold {
     }
 
     fn index(&self, task: TaskNo) -> Option<usize> {
-        usize::try_from(task.0.checked_sub(self.first?.0)?).ok()
+        self.tasks.binary_search_by_key(&task, |task| task.number).ok()
     }
 }
 

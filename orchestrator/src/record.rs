@@ -49,7 +49,8 @@ pub enum Record {
         /// Command and limits.
         spec: Box<JobSpec>,
     },
-    /// One task of the job before it; its bytes lie beside the journal's records.
+    /// A task of a job: one of those it was submitted with, or, while it is open, one more. Synced before
+    /// it is answered; its bytes lie beside the journal's records.
     TaskSubmitted {
         /// Number.
         task: TaskNo,
@@ -63,6 +64,11 @@ pub enum Record {
         max_epochs: i32,
         /// Bytes of the buffer.
         size_bytes: u64,
+    },
+    /// An open job takes no more tasks: it was closed, stopped, or has failed. Synced before it is answered.
+    JobClosed {
+        /// Which.
+        job: JobNo,
     },
     /// A trainer is about to be started: written before the fork, so that none runs unknown.
     TrainerSpawning {
@@ -190,7 +196,7 @@ pub enum Record {
         /// Of the result or checkpoint.
         seq: u64,
     },
-    /// All tasks of a job have ended and its trainers are gone.
+    /// All tasks of a job that takes no more have ended, and its trainers are gone.
     JobEnded {
         /// Which.
         job: JobNo,

@@ -4,14 +4,12 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bytes::Bytes;
-use serde::Serialize;
 use trainwire_protocol::id::{JobId, JobIdError};
-use trainwire_protocol::task::VerifiedTask;
-use trainwire_protocol::task_builder::TaskBuilder;
 
-use crate::error::{BuildError, SubmitError};
+use crate::error::SubmitError;
 use crate::job::JobSpec;
+use crate::payload::Payload;
+use crate::training_task::TrainingTask;
 
 /// A job to submit: a command, its limits and its tasks.
 ///
@@ -158,101 +156,25 @@ impl Job {
     }
 
     /// Builds the tasks, and checks everything that can be known without the other jobs.
-    pub(crate) fn check(self) -> Result<(JobId, JobSpec, Vec<VerifiedTask>), SubmitError> {
+    pub(crate) fn check(self) -> Result<(JobId, JobSpec, Vec<Payload>), SubmitError> {
         let job_id = self.spec.validate()?;
         if self.tasks.is_empty() && !self.spec.open {
             return Err(SubmitError::NoTasks);
         }
-        let mut seen = HashSet::with_capacity(self.tasks.len());
-        let mut tasks = Vec::with_capacity(self.tasks.len());
-        for task in self.tasks {
-            let task = task.build()?;
-            if !seen.insert(task.task_id().to_owned()) {
-                return Err(SubmitError::DuplicateTask { task_id: task.task_id().to_owned() });
-            }
-            tasks.push(task);
+        Ok((job_id, self.spec, build_all(self.tasks)?))
+    }
+}
+
+/// Builds tasks that are submitted together.
+pub(crate) fn build_all(tasks: impl IntoIterator<Item = TrainingTask>) -> Result<Vec<Payload>, SubmitError> {
+    let mut seen = HashSet::new();
+    let build = |task: TrainingTask| {
+        let payload = task.build()?;
+        let task_id = payload.task().task_id();
+        if !seen.insert(task_id.to_owned()) {
+            return Err(SubmitError::DuplicateTask { task_id: task_id.to_owned() });
         }
-        Ok((job_id, self.spec, tasks))
-    }
+        Ok(payload)
+    };
+    tasks.into_iter().map(build).collect()
 }
-
-/// A task to submit. Its bytes are fixed at the submission and reach the trainer unchanged.
-#[derive(Clone, Debug)]
-#[must_use]
-pub struct TrainingTask(Form);
-
-#[derive(Clone, Debug)]
-enum Form {
-    Fields { task_id: String, model_name: String, hyperparams: Vec<u8>, max_epochs: i32 },
-    Buffer(VerifiedTask),
-}
-
-impl TrainingTask {
-    /// A task without hyperparameters, for 10 epochs.
-    pub fn new(task_id: impl Into<String>, model_name: impl Into<String>) -> Self {
-        Self(Form::Fields {
-            task_id: task_id.into(),
-            model_name: model_name.into(),
-            hyperparams: Vec::new(),
-            max_epochs: MAX_EPOCHS_DEFAULT,
-        })
-    }
-
-    /// A `TrainingTask` FlatBuffer from any builder, in any language. It reaches the trainer byte for
-    /// byte unless a setter of this type is called, which rebuilds it.
-    ///
-    /// # Errors
-    /// The buffer does not verify.
-    pub fn from_buffer(buffer: impl Into<Bytes>) -> Result<Self, BuildError> {
-        Ok(Self(Form::Buffer(VerifiedTask::verify(buffer.into())?)))
-    }
-
-    /// The hyperparameters: a struct or map, encoded as msgpack with field names.
-    ///
-    /// # Errors
-    /// The value cannot be serialized.
-    pub fn params(self, params: &impl Serialize) -> Result<Self, BuildError> {
-        Ok(self.hyperparams(rmp_serde::to_vec_named(params)?))
-    }
-
-    /// The hyperparameters as bytes, msgpack by convention.
-    pub fn hyperparams(self, bytes: impl Into<Vec<u8>>) -> Self {
-        self.with(|_, _, hyperparams, _| *hyperparams = bytes.into())
-    }
-
-    /// The epochs the trainer's loop runs. Default 10.
-    pub fn max_epochs(self, epochs: i32) -> Self {
-        self.with(|_, _, _, max_epochs| *max_epochs = epochs)
-    }
-
-    fn with(self, change: impl FnOnce(&mut String, &mut String, &mut Vec<u8>, &mut i32)) -> Self {
-        let (mut task_id, mut model_name, mut hyperparams, mut max_epochs) = match self.0 {
-            Form::Fields { task_id, model_name, hyperparams, max_epochs } => {
-                (task_id, model_name, hyperparams, max_epochs)
-            }
-            Form::Buffer(task) => (
-                task.task_id().to_owned(),
-                task.model_name().to_owned(),
-                task.hyperparams().to_vec(),
-                task.max_epochs(),
-            ),
-        };
-        change(&mut task_id, &mut model_name, &mut hyperparams, &mut max_epochs);
-        Self(Form::Fields { task_id, model_name, hyperparams, max_epochs })
-    }
-
-    fn build(self) -> Result<VerifiedTask, BuildError> {
-        match self.0 {
-            Form::Buffer(task) => Ok(task),
-            Form::Fields { task_id, model_name, hyperparams, max_epochs } => {
-                Ok(TaskBuilder::new(task_id, model_name)
-                    .hyperparams(hyperparams)
-                    .max_epochs(max_epochs)
-                    .build()?)
-            }
-        }
-    }
-}
-
-/// Of `training_task.fbs`.
-const MAX_EPOCHS_DEFAULT: i32 = 10;

@@ -8,6 +8,8 @@ use crate::outcome::TaskEnd;
 use crate::record::{Ending, Exit, Record};
 use crate::submission::TrainingTask;
 
+mod open;
+
 #[tokio::test]
 async fn a_job_outlives_its_orchestrator_in_the_journal() {
     let folder = tempfile::tempdir().unwrap();

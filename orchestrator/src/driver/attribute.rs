@@ -9,6 +9,7 @@ pub(super) fn attribute(state: &Durable, record: &Record) -> (Option<JobNo>, Opt
     let of_trainer = |trainer: TrainerNo| state.trainer(trainer).map(|trainer| trainer.job);
     match record {
         Record::JobSubmitted { job, .. }
+        | Record::JobClosed { job }
         | Record::TrainerSpawning { job, .. }
         | Record::TrainerBound { job, .. }
         | Record::JobEnded { job } => (Some(*job), None, None),

@@ -13,7 +13,7 @@ use crate::job::JobSpec;
 use crate::journal::{Batch, Entry};
 use crate::payload::Payload;
 use crate::record::{JobNo, Next, Record, Seq, TaskNo};
-use crate::scheduler::{ConnectionNo, Effect, Input, Ticket};
+use crate::scheduler::{ConnectionNo, Effect, Input};
 use crate::text::Escaped;
 
 /// See the module.
@@ -43,22 +43,30 @@ impl Group {
 }
 
 impl Driver {
-    pub(super) fn submit(&mut self, ticket: Ticket, job_id: JobId, spec: Box<JobSpec>, tasks: Vec<Payload>) {
-        let verified = tasks.iter().map(|payload| payload.task().clone()).collect();
-        let submitted_before = self.collecting.batch.entries.len();
-        self.decide(Input::Submit { ticket, spec, tasks: verified, job_id });
-        // The Scheduler numbers them in their order.
-        let numbers = self.collecting.batch.entries.iter().skip(submitted_before);
-        let numbers = numbers.filter_map(|entry| match &entry.record {
-            Record::TaskSubmitted { task, .. } => Some(*task),
+    /// Decides on tasks that come in, and keeps the payloads of those that are taken. Gives back the
+    /// others: they are there already, or were refused.
+    pub(super) fn take_in(&mut self, input: Input, payloads: Vec<Payload>) -> Vec<Payload> {
+        let decided_before = self.collecting.batch.entries.len();
+        self.decide(input);
+        let batch = &mut self.collecting.batch;
+        let taken = batch.entries.iter().skip(decided_before).filter_map(|entry| match &entry.record {
+            Record::TaskSubmitted { task, task_id, .. } => Some((*task, task_id)),
             _ => None,
         });
-        for (task, payload) in numbers.collect::<Vec<_>>().into_iter().zip(tasks) {
+        // In the order of the payloads.
+        let mut taken = taken.peekable();
+        let mut others = Vec::new();
+        for payload in payloads {
+            let Some((task, _)) = taken.next_if(|(_, task_id)| *task_id == payload.task().task_id()) else {
+                others.push(payload);
+                continue;
+            };
             if self.writer.is_some() {
-                self.collecting.batch.payloads.push((task, payload.task().as_bytes().clone()));
+                batch.payloads.push((task, payload.task().as_bytes().clone()));
             }
             self.payloads.insert(task, payload);
         }
+        others
     }
 
     pub(super) fn decide(&mut self, input: Input) {

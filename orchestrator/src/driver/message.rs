@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 use trainwire_protocol::id::JobId;
+use trainwire_protocol::task::VerifiedTask;
 use trainwire_unix::ProcessIdentity;
 
 use super::{ConnectionSlot, Driver};
@@ -24,6 +25,16 @@ pub(crate) enum Message {
         tasks: Vec<Payload>,
         taken: Taken,
         reply: oneshot::Sender<SubmitAnswer>,
+    },
+    Add {
+        job: JobNo,
+        tasks: Vec<Payload>,
+        taken: Taken,
+        reply: oneshot::Sender<AddAnswer>,
+    },
+    Close {
+        job: JobNo,
+        reply: oneshot::Sender<()>,
     },
     Stop {
         job: JobNo,
@@ -54,9 +65,13 @@ pub(crate) enum Message {
 /// The job, or why not.
 pub(crate) type SubmitAnswer = Result<Arc<Feed>, (&'static str, String)>;
 
+/// How many tasks were new and how many were there, or why none was taken.
+pub(crate) type AddAnswer = Result<(usize, usize), (&'static str, String)>;
+
 /// Who waits for a request.
 pub(super) enum Reply {
     Submit { reply: oneshot::Sender<SubmitAnswer>, taken: Taken },
+    Add { reply: oneshot::Sender<AddAnswer>, taken: Taken },
     Done(oneshot::Sender<()>),
 }
 
@@ -64,11 +79,25 @@ impl Driver {
     pub(super) fn receive(&mut self, message: Message) {
         match message {
             Message::Submit { job_id, spec, tasks, taken, reply } => {
-                let ticket = self.ticket(Reply::Submit { reply, taken });
-                self.submit(ticket, job_id, spec, tasks);
+                let (ticket, verified) = (self.ticket(), verified(&tasks));
+                self.take_in(Input::Submit { ticket, spec, tasks: verified, job_id }, tasks);
+                self.tickets.insert(ticket, Reply::Submit { reply, taken });
+            }
+            Message::Add { job, tasks, mut taken, reply } => {
+                let (ticket, verified) = (self.ticket(), verified(&tasks));
+                for known in self.take_in(Input::Add { ticket, job, tasks: verified }, tasks) {
+                    taken.give_back(known.charge());
+                }
+                self.tickets.insert(ticket, Reply::Add { reply, taken });
+            }
+            Message::Close { job, reply } => {
+                let ticket = self.ticket();
+                self.tickets.insert(ticket, Reply::Done(reply));
+                self.decide(Input::Close { ticket, job });
             }
             Message::Stop { job, task, reason, kill, reply } => {
-                let ticket = self.ticket(Reply::Done(reply));
+                let ticket = self.ticket();
+                self.tickets.insert(ticket, Reply::Done(reply));
                 self.decide(Input::Stop { ticket, job, task, reason, kill });
             }
             Message::Connected { connection, peer, commands } => {
@@ -102,11 +131,9 @@ impl Driver {
         }
     }
 
-    fn ticket(&mut self, reply: Reply) -> Ticket {
+    fn ticket(&mut self) -> Ticket {
         self.next_ticket += 1;
-        let ticket = Ticket(self.next_ticket);
-        self.tickets.insert(ticket, reply);
-        ticket
+        Ticket(self.next_ticket)
     }
 
     pub(super) fn answer(&mut self, ticket: Ticket, answer: Answer) {
@@ -123,10 +150,21 @@ impl Driver {
             (Some(Reply::Submit { reply, .. }), Answer::Rejected { code, text }) => {
                 let _ = reply.send(Err((code, text)));
             }
+            (Some(Reply::Add { reply, taken }), Answer::Added { added, existing }) => {
+                taken.keep();
+                let _ = reply.send(Ok((added, existing)));
+            }
+            (Some(Reply::Add { reply, .. }), Answer::Rejected { code, text }) => {
+                let _ = reply.send(Err((code, text)));
+            }
             (Some(Reply::Done(reply)), _) => {
                 let _ = reply.send(());
             }
-            (Some(Reply::Submit { .. }) | None, _) => {}
+            (Some(Reply::Submit { .. } | Reply::Add { .. }) | None, _) => {}
         }
     }
+}
+
+fn verified(tasks: &[Payload]) -> Vec<VerifiedTask> {
+    tasks.iter().map(|payload| payload.task().clone()).collect()
 }

@@ -89,6 +89,7 @@ fn must_sync(record: &Record) -> bool {
     match record {
         Record::JobSubmitted { .. }
         | Record::TaskSubmitted { .. }
+        | Record::JobClosed { .. }
         | Record::TrainerBound { .. }
         | Record::Checkpointed { .. }
         | Record::Ended { .. }

@@ -91,7 +91,7 @@ impl Scheduler {
                     "no living trainer of this job was given that token; let the orchestrator start the trainer"
                         .to_owned(),
                 )),
-                None if job.unfinished == 0 => Err(over()),
+                None if job.is_done() => Err(over()),
                 None if job.spec.attach || job.spec.command.is_empty() => Ok(Admission::Attached),
                 None => Err((
                     "token_required",
@@ -208,6 +208,7 @@ impl Scheduler {
                 .iter()
                 .map(|held| (held.delivery, self.held(trainer, held.delivery.0).is_some()))
                 .collect(),
+            poll: Duration::ZERO,
         };
         self.effect(Effect::Welcome { connection, welcome });
         for (delivery, listed) in ours {

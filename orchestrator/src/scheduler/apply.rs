@@ -3,14 +3,14 @@
 //! It is total. A record that does not fit the state it meets changes nothing: what the Scheduler
 //! writes always fits, and a journal that does not is for whoever opens it to refuse.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use trainwire_protocol::id::Token;
 use trainwire_protocol::message::CheckpointRef;
 
 use super::state::{Delivered, Durable, Holder, Job, Task, TaskState, Trainer, TrainerState, at_mut};
-use crate::record::{DeliveryNo, Ending, JobNo, Next, Record, TaskNo, TrainerNo};
+use crate::record::{DeliveryNo, Ending, JobNo, Next, Record, TrainerNo};
 
 impl Durable {
     /// Makes a record's change.
@@ -26,8 +26,9 @@ impl Durable {
                 self.job_ids.insert(spec.job_id.clone(), *job);
                 self.jobs.push(Job {
                     spec: Arc::new(spec.as_ref().clone()),
-                    tasks_from: TaskNo(self.tasks.len() as u64 + 1),
-                    tasks: 0,
+                    open: spec.open,
+                    tasks: Vec::new(),
+                    task_ids: HashMap::new(),
                     unfinished: 0,
                     start_failures: 0,
                     trainers: BTreeSet::new(),
@@ -37,11 +38,15 @@ impl Durable {
             Record::TaskSubmitted { task, job, task_id, model_name, max_epochs, size_bytes } => {
                 next(&self.tasks, task.0)?;
                 let owner = at_mut(&mut self.jobs, job.0)?;
-                owner.tasks += 1;
+                let task_id: Arc<str> = task_id.as_str().into();
+                owner.tasks.push(*task);
+                if owner.spec.open {
+                    owner.task_ids.insert(Arc::clone(&task_id), *task);
+                }
                 owner.unfinished += 1;
                 self.tasks.push(Task {
                     job: *job,
-                    task_id: task_id.as_str().into(),
+                    task_id,
                     model_name: model_name.as_str().into(),
                     max_epochs: *max_epochs,
                     size_bytes: *size_bytes,
@@ -125,6 +130,7 @@ impl Durable {
                 task.state = after(next);
                 at_mut(&mut self.jobs, task.job.0)?.unfinished -= 1;
             }
+            Record::JobClosed { job } => at_mut(&mut self.jobs, job.0)?.open = false,
             Record::JobEnded { job } => at_mut(&mut self.jobs, job.0)?.ended = true,
             // Facts for readers; no decision rests on them.
             Record::TrainerNoticed { .. } | Record::Superseded { .. } => {}

@@ -134,6 +134,13 @@ pub enum Answer {
         /// The same id with the same bytes was there already.
         existing: bool,
     },
+    /// The tasks are in the journal.
+    Added {
+        /// How many were new.
+        added: usize,
+        /// How many were there already, with the same bytes.
+        existing: usize,
+    },
     /// It is not.
     Rejected {
         /// Stable, e.g. `job_conflict`.

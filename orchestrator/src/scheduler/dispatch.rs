@@ -19,7 +19,7 @@ impl Scheduler {
     /// no idle one too many, no job that is over and still there. An extra call does no harm.
     pub(super) fn settle(&mut self, now: Instant, job_no: JobNo) {
         let Some(job) = self.state.job(job_no) else { return };
-        if job.unfinished == 0 {
+        if job.is_done() {
             return self.finish_job(now, job_no);
         }
         while let Some(live) = self.jobs.get(&job_no)
@@ -193,8 +193,11 @@ impl Scheduler {
         }
     }
 
-    /// Lets go of idle trainers no queued task can still come to.
+    /// Lets go of idle trainers no queued task can still come to. While the job is open any can.
     fn release_idle(&mut self, now: Instant, job_no: JobNo) {
+        if self.state.job(job_no).is_some_and(|job| job.open) {
+            return;
+        }
         while let Some(live) = self.jobs.get(&job_no)
             && live.ready.is_empty()
             && let idle = live.open.range(..(1, TrainerNo(0)))

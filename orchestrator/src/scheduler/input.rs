@@ -35,10 +35,28 @@ pub enum Input {
         ticket: Ticket,
         /// Command and limits; its id is a valid [`JobId`].
         spec: Box<JobSpec>,
-        /// At least one.
+        /// At least one, unless the job is open.
         tasks: Vec<VerifiedTask>,
         /// That of the spec, checked.
         job_id: JobId,
+    },
+    /// More tasks for an open job, all or none of them. Answered with
+    /// [`Answer::Added`](super::Answer::Added) or [`Answer::Rejected`](super::Answer::Rejected).
+    Add {
+        /// Whom to answer.
+        ticket: Ticket,
+        /// Which job.
+        job: JobNo,
+        /// Those that are there already are left out.
+        tasks: Vec<VerifiedTask>,
+    },
+    /// No more tasks for an open job. Answered with [`Answer::Done`](super::Answer::Done), also where the
+    /// job is not open.
+    Close {
+        /// Whom to answer.
+        ticket: Ticket,
+        /// Which job.
+        job: JobNo,
     },
     /// Random tokens, so that the Scheduler need not make any.
     Tokens(Vec<Token>),

@@ -35,6 +35,7 @@ impl Scheduler {
             }
             Some(_) => {}
             None => {
+                self.take_no_more(job);
                 for task in self.queued(job) {
                     self.stop_task(now, task, reason, kill);
                 }
@@ -57,7 +58,7 @@ impl Scheduler {
         match state.holder() {
             Some(holder) => self.stop_delivery(now, holder.delivery, reason, kill),
             None if state == TaskState::Queued => {
-                self.close(task_no, stopped(reason).unwrap_or(Next::Stopped))
+                self.close_task(task_no, stopped(reason).unwrap_or(Next::Stopped))
             }
             None => {}
         }

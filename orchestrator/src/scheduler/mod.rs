@@ -6,7 +6,8 @@
 //!
 //! | file | what it decides |
 //! | --- | --- |
-//! | `submit` | which jobs are taken, when one is over |
+//! | `submit` | which jobs and tasks are taken |
+//! | `over` | when a job takes no more, fails as a whole, or is over |
 //! | `admission` | who may connect, and what a reconnecting trainer still has |
 //! | `presence` | what silence, a lost connection and a goodbye mean |
 //! | `dispatch` | who gets what; when trainers are started and let go |
@@ -38,6 +39,7 @@ mod exits;
 mod input;
 mod ladder;
 mod live;
+mod over;
 mod presence;
 mod reports;
 mod retry;
@@ -96,6 +98,8 @@ impl Scheduler {
         let now = now.monotonic;
         match input {
             Input::Submit { ticket, spec, tasks, job_id } => self.submit(ticket, *spec, tasks, &job_id),
+            Input::Add { ticket, job, tasks } => self.add(now, ticket, job, tasks),
+            Input::Close { ticket, job } => self.close(now, ticket, job),
             Input::Tokens(tokens) => self.more_tokens(now, tokens),
             Input::Stop { ticket, job, task, reason, kill } => {
                 self.stop(now, ticket, job, task, reason, kill)

@@ -27,10 +27,12 @@ pub struct Durable {
 pub struct Job {
     /// Command and limits.
     pub spec: Arc<JobSpec>,
-    /// Its tasks' numbers run from here …
-    pub tasks_from: TaskNo,
-    /// … this many.
-    pub tasks: usize,
+    /// It takes more tasks.
+    pub open: bool,
+    /// In the order of their submission, so ascending.
+    pub tasks: Vec<TaskNo>,
+    /// Of a job that was ever open: a task submitted again must be found.
+    pub task_ids: HashMap<Arc<str>, TaskNo>,
     /// How many of them have not ended.
     pub unfinished: usize,
     /// Trainers that never said Hello, since one last did.
@@ -196,9 +198,9 @@ impl Durable {
 }
 
 impl Job {
-    /// The numbers of its tasks.
-    pub fn task_numbers(&self) -> impl Iterator<Item = TaskNo> + use<> {
-        (self.tasks_from.0..self.tasks_from.0 + self.tasks as u64).map(TaskNo)
+    /// No task is left to be worked off, and none will come.
+    pub fn is_done(&self) -> bool {
+        self.unfinished == 0 && !self.open
     }
 }
 

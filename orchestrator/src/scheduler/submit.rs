@@ -1,34 +1,40 @@
-//! Jobs coming in, being bound to a socket, failing as a whole, and being over.
+//! Jobs coming in, and tasks coming to those that are open. What was taken before is taken again as
+//! the same, so that whoever did not hear the answer can ask once more.
 
 use std::collections::HashSet;
-use std::mem;
 use std::time::Instant;
 
 use trainwire_protocol::id::JobId;
 use trainwire_protocol::task::VerifiedTask;
 
-use super::Scheduler;
 use super::decision::{Answer, Effect};
 use super::input::Ticket;
-use super::live::{LiveJob, Service};
+use super::live::LiveJob;
+use super::{Job, Scheduler};
 use crate::job::JobSpec;
-use crate::record::{JobNo, Next, Record, TaskNo};
+use crate::record::{JobNo, Record, TaskNo};
+
+/// A stable code, and words.
+type Rejection = (&'static str, String);
 
 impl Scheduler {
     pub(super) fn submit(&mut self, ticket: Ticket, spec: JobSpec, tasks: Vec<VerifiedTask>, job_id: &JobId) {
-        let answer = match self.take(spec, tasks, job_id) {
-            Ok(answer) => answer,
-            Err((code, text)) => Answer::Rejected { code, text },
-        };
+        let answer = self.take(spec, tasks, job_id);
+        self.answer(ticket, answer);
+    }
+
+    pub(super) fn add(&mut self, now: Instant, ticket: Ticket, job: JobNo, tasks: Vec<VerifiedTask>) {
+        let answer = self.take_more(job, tasks);
+        self.answer(ticket, answer);
+        self.settle(now, job);
+    }
+
+    fn answer(&mut self, ticket: Ticket, answer: Result<Answer, Rejection>) {
+        let answer = answer.unwrap_or_else(|(code, text)| Answer::Rejected { code, text });
         self.effect(Effect::Answer { ticket, answer });
     }
 
-    fn take(
-        &mut self,
-        spec: JobSpec,
-        tasks: Vec<VerifiedTask>,
-        job_id: &JobId,
-    ) -> Result<Answer, (&'static str, String)> {
+    fn take(&mut self, spec: JobSpec, tasks: Vec<VerifiedTask>, job_id: &JobId) -> Result<Answer, Rejection> {
         match spec.validate() {
             Ok(valid) if valid == *job_id => {}
             Ok(valid) => {
@@ -36,60 +42,40 @@ impl Scheduler {
             }
             Err(error) => return Err((error.code(), error.to_string())),
         }
-        if tasks.is_empty() {
+        if tasks.is_empty() && !spec.open {
             return Err(("no_tasks", format!("job {job_id} has no tasks; give it at least one")));
         }
         if let Some(&job) = self.state.job_ids.get(job_id.as_str()) {
             return self.compare(job, &spec, &tasks, job_id);
         }
-        let mut task_ids = HashSet::with_capacity(tasks.len());
-        if let Some(twice) = tasks.iter().find(|task| !task_ids.insert(task.task_id())) {
-            let text =
-                format!("job {job_id} has two tasks called {:?}; name each differently", twice.task_id());
-            return Err(("duplicate_task", text));
-        }
+        all_different(&tasks, job_id.as_str())?;
 
         let job = JobNo(self.state.jobs.len() as u64 + 1);
         self.record(Record::JobSubmitted { job, spec: Box::new(spec) });
-        let mut live = LiveJob::default();
-        for payload in tasks {
-            let task = TaskNo(self.state.tasks.len() as u64 + 1);
-            self.record(Record::TaskSubmitted {
-                task,
-                job,
-                task_id: payload.task_id().to_owned(),
-                model_name: payload.model_name().to_owned(),
-                max_epochs: payload.max_epochs(),
-                size_bytes: payload.as_bytes().len() as u64,
-            });
-            self.payloads.insert(task, payload);
-            live.ready.insert(task);
+        self.jobs.insert(job, LiveJob::default());
+        for task in tasks {
+            self.queue_new(job, task);
         }
-        self.jobs.insert(job, live);
         self.effect(Effect::Bind { job });
         Ok(Answer::Submitted { job, existing: false })
     }
 
-    /// A job id that was used before: the same job again, or another one. Of tasks that have ended
-    /// the bytes are gone, so ids, epochs and sizes stand for them.
+    /// A job id that was used before: the same job again, or another one. An open job has grown since.
     fn compare(
         &self,
         job_no: JobNo,
         spec: &JobSpec,
         tasks: &[VerifiedTask],
         job_id: &JobId,
-    ) -> Result<Answer, (&'static str, String)> {
+    ) -> Result<Answer, Rejection> {
         let same = self.state.job(job_no).is_some_and(|job| {
-            let same_task = |(number, payload): (TaskNo, &VerifiedTask)| {
-                self.state.task(number).is_some_and(|task| {
-                    *task.task_id == *payload.task_id()
-                        && *task.model_name == *payload.model_name()
-                        && task.max_epochs == payload.max_epochs()
-                        && task.size_bytes == payload.as_bytes().len() as u64
-                        && self.payload(number).is_none_or(|held| held.as_bytes() == payload.as_bytes())
-                })
+            let same_tasks = if spec.open {
+                tasks.iter().all(|task| self.known(job, task).is_some_and(|known| self.is_same(known, task)))
+            } else {
+                let mut pairs = job.tasks.iter().zip(tasks);
+                job.tasks.len() == tasks.len() && pairs.all(|(known, task)| self.is_same(*known, task))
             };
-            *job.spec == *spec && job.tasks == tasks.len() && job.task_numbers().zip(tasks).all(same_task)
+            *job.spec == *spec && same_tasks
         });
         if same {
             return Ok(Answer::Submitted { job: job_no, existing: true });
@@ -99,71 +85,89 @@ impl Scheduler {
         Err(("job_conflict", text))
     }
 
-    pub(super) fn bound(&mut self, now: Instant, job: JobNo) {
-        if let Some(live) = self.jobs.get_mut(&job) {
-            live.bound = true;
-            self.settle(now, job);
-        }
-    }
-
-    pub(super) fn bind_failed(&mut self, now: Instant, job: JobNo, code: &str, text: &str) {
-        self.fail_job(job, &format!("the job's socket could not be made ({code}): {text}"), "");
-        self.settle(now, job);
-    }
-
-    pub(super) fn version_mismatch(&mut self, job: JobNo, text: String) {
-        if let Some(live) = self.jobs.get_mut(&job) {
-            live.version_mismatch = Some(text);
-        }
-    }
-
-    /// No trainer can be had: every queued task is dead. Deliveries in flight go on.
-    pub(super) fn fail_job(&mut self, job: JobNo, cause: &str, log_tail: &str) {
-        for task in self.queued(job) {
-            let next = Next::Dead { cause: cause.to_owned(), log_tail: log_tail.to_owned() };
-            self.close(task, next);
-        }
-    }
-
-    /// Ends a task that is with no trainer.
-    pub(super) fn close(&mut self, task: TaskNo, next: Next) {
-        let Some(job) = self.state.task(task).map(|task| task.job) else { return };
-        if let Some(live) = self.jobs.get_mut(&job) {
-            live.ready.remove(&task);
-            live.waiting.remove(&task);
-        }
-        self.payloads.remove(&task);
-        self.record(Record::Closed { task, next });
-    }
-
-    /// A job's queued tasks: due, in their backoff, or having a process started for them.
-    pub(super) fn queued(&self, job: JobNo) -> Vec<TaskNo> {
-        let Some(live) = self.jobs.get(&job) else { return Vec::new() };
-        let trainers = self.state.job(job).into_iter().flat_map(|job| &job.trainers);
-        let reserved = trainers.filter_map(|trainer| match self.trainers.get(trainer)?.service {
-            Service::Starting { script_task, .. } => script_task,
-            Service::Serving | Service::Draining => None,
-        });
-        let queued =
-            |task: &TaskNo| self.state.task(*task).is_some_and(|task| task.state == super::TaskState::Queued);
-        live.ready.iter().chain(&live.waiting).copied().chain(reserved).filter(queued).collect()
-    }
-
-    /// All tasks have ended: sends the trainers home, and ends the job when the last has left.
-    pub(super) fn finish_job(&mut self, now: Instant, job: JobNo) {
-        let Some(live) = self.jobs.get_mut(&job) else { return };
-        if !mem::replace(&mut live.closing, true) {
-            let trainers: Vec<_> =
-                self.state.job(job).into_iter().flat_map(|job| &job.trainers).copied().collect();
-            for trainer in trainers {
-                self.let_go(now, trainer, "job_done");
+    /// Tasks for an open job. One that is there already is the same one or a mistake, also when the
+    /// job takes no more.
+    fn take_more(&mut self, job_no: JobNo, tasks: Vec<VerifiedTask>) -> Result<Answer, Rejection> {
+        let Some(job) = self.state.job(job_no) else {
+            return Err(("no_such_job", "there is no such job".to_owned()));
+        };
+        let job_id = &job.spec.job_id;
+        all_different(&tasks, job_id)?;
+        let mut new = Vec::new();
+        let submitted = tasks.len();
+        for task in tasks {
+            match self.known(job, &task) {
+                Some(known) if self.is_same(known, &task) => {}
+                Some(_) => {
+                    let text = format!(
+                        "job {job_id} has a task {:?} of other content; give the new one another id",
+                        task.task_id()
+                    );
+                    return Err(("task_conflict", text));
+                }
+                None => new.push(task),
             }
         }
-        if self.state.job(job).is_some_and(|job| job.trainers.is_empty()) {
-            self.jobs.remove(&job);
-            self.token_starved.remove(&job);
-            self.record(Record::JobEnded { job });
-            self.effect(Effect::Unbind { job });
+        if !new.is_empty() && !job.open {
+            return Err(if job.spec.open {
+                (
+                    "job_closed",
+                    format!("job {job_id} was closed, stopped or has failed; it takes no more tasks"),
+                )
+            } else {
+                (
+                    "job_not_open",
+                    format!("job {job_id} was not submitted as open; it has the tasks it came with"),
+                )
+            });
         }
+        let added = new.len();
+        for task in new {
+            self.queue_new(job_no, task);
+        }
+        Ok(Answer::Added { added, existing: submitted - added })
+    }
+
+    /// A task of the same id.
+    fn known(&self, job: &Job, task: &VerifiedTask) -> Option<TaskNo> {
+        job.task_ids.get(task.task_id()).copied()
+    }
+
+    /// Whether it is the task of that number. Of a task that has ended the bytes are gone, so id, model,
+    /// epochs and size stand for them.
+    fn is_same(&self, known: TaskNo, task: &VerifiedTask) -> bool {
+        self.state.task(known).is_some_and(|known| {
+            *known.task_id == *task.task_id()
+                && *known.model_name == *task.model_name()
+                && known.max_epochs == task.max_epochs()
+                && known.size_bytes == task.as_bytes().len() as u64
+        }) && self.payload(known).is_none_or(|held| held.as_bytes() == task.as_bytes())
+    }
+
+    fn queue_new(&mut self, job: JobNo, payload: VerifiedTask) {
+        let task = TaskNo(self.state.tasks.len() as u64 + 1);
+        self.record(Record::TaskSubmitted {
+            task,
+            job,
+            task_id: payload.task_id().to_owned(),
+            model_name: payload.model_name().to_owned(),
+            max_epochs: payload.max_epochs(),
+            size_bytes: payload.as_bytes().len() as u64,
+        });
+        self.payloads.insert(task, payload);
+        if let Some(live) = self.jobs.get_mut(&job) {
+            live.ready.insert(task);
+        }
+    }
+}
+
+fn all_different(tasks: &[VerifiedTask], job_id: &str) -> Result<(), Rejection> {
+    let mut task_ids = HashSet::with_capacity(tasks.len());
+    match tasks.iter().find(|task| !task_ids.insert(task.task_id())) {
+        Some(twice) => Err((
+            "duplicate_task",
+            format!("job {job_id} has two tasks called {:?}; name each differently", twice.task_id()),
+        )),
+        None => Ok(()),
     }
 }

@@ -7,6 +7,7 @@ impl World {
         match record {
             Record::JobSubmitted { spec, .. } => format!("submitted {}", spec.job_id),
             Record::TaskSubmitted { task_id, .. } => format!("submitted {task_id}"),
+            Record::JobClosed { .. } => "job closed".into(),
             Record::TrainerSpawning { trainer, .. } => format!("spawning T{}", trainer.0),
             Record::TrainerSpawned { trainer, .. } => format!("spawned T{}", trainer.0),
             Record::TrainerBound { trainer, attached: false, .. } => format!("bound T{}", trainer.0),
@@ -61,6 +62,9 @@ pub(super) fn effect_line(effect: &Effect) -> String {
     match effect {
         Effect::Answer { answer: Answer::Rejected { code, .. }, .. } => format!("> rejected {code}"),
         Effect::Answer { answer: Answer::Submitted { existing: true, .. }, .. } => "> existing".into(),
+        Effect::Answer { answer: Answer::Added { added, existing }, .. } => {
+            format!("> added {added}, existing {existing}")
+        }
         Effect::Answer { .. } => "> answer".into(),
         Effect::Bind { .. } => "> bind".into(),
         Effect::Unbind { .. } => "> unbind".into(),

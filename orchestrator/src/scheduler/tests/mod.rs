@@ -8,6 +8,7 @@ mod attached;
 mod connections;
 mod jobs;
 mod lines;
+mod open;
 mod performance;
 mod properties;
 mod retries;
@@ -228,6 +229,14 @@ impl World {
 
     fn exit(&mut self, trainer: u64, exit: Exit) {
         self.input(Input::Exited { trainer: TrainerNo(trainer), exit, log_tail: "last words".into() });
+    }
+
+    fn add(&mut self, tasks: &[&str]) {
+        self.input(Input::Add { ticket: TICKET, job: JOB, tasks: tasks.iter().map(|id| task(id)).collect() });
+    }
+
+    fn close(&mut self) {
+        self.input(Input::Close { ticket: TICKET, job: JOB });
     }
 
     fn stop(&mut self, task: Option<u64>, reason: StopReason, kill: bool) {

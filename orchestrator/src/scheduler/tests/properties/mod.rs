@@ -46,6 +46,12 @@ enum Op {
     BindFailed,
     Pass(u64),
     Submit(u8),
+    Add {
+        from: u8,
+        count: u8,
+        other: bool,
+    },
+    Close,
 }
 
 fn ops() -> impl Strategy<Value = Vec<Op>> {
@@ -77,6 +83,9 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         1 => Just(Op::BindFailed),
         3 => (0..90_000_u64).prop_map(Op::Pass),
         1 => (0..3_u8).prop_map(Op::Submit),
+        3 => (0..12_u8, 0..3_u8, prop::bool::weighted(0.1))
+            .prop_map(|(from, count, other)| Op::Add { from, count, other }),
+        1 => Just(Op::Close),
     ];
     prop::collection::vec(op, 0..120)
 }
@@ -98,12 +107,13 @@ proptest! {
     fn nothing_is_lost_and_nothing_happens_twice(
         spec in specs(),
         tasks in 1..6_u8,
+        open in any::<bool>(),
         ops in ops(),
         exit in 0..4_u8,
         succeed in any::<bool>(),
     ) {
         let mut run = Run::new();
-        run.submit(spec, tasks);
+        run.submit(JobSpec { open, ..spec }, tasks);
         for op in ops {
             run.perform(op);
         }

@@ -105,8 +105,9 @@ impl Run {
                 job.trainers.iter().filter(|trainer| !state.trainer(**trainer).unwrap().is_attached());
             assert!(alive.count() <= job.spec.trainers as usize, "more trainers than slots");
             let unfinished =
-                job.task_numbers().filter(|task| !state.task(*task).unwrap().state.is_terminal()).count();
+                job.tasks.iter().filter(|task| !state.task(**task).unwrap().state.is_terminal()).count();
             assert_eq!(unfinished, job.unfinished);
+            assert!(!(job.open && job.ended), "a job ended that takes tasks");
         }
         for trainer in &state.trainers {
             let window = state.job(trainer.job).unwrap().spec.window as usize;
@@ -224,6 +225,8 @@ impl Run {
                 self.input(Input::Timeout);
             }
             Op::Submit(tasks) => self.submit(spec(|_| {}), tasks),
+            Op::Add { from, count, other } => self.add(from, count, other),
+            Op::Close => self.input(Input::Close { ticket: TICKET, job: JOB }),
         }
     }
 
@@ -231,6 +234,23 @@ impl Run {
         let tasks = (0..tasks).map(|number| task(&number.to_string())).collect();
         let job_id = JobId::new(&spec.job_id).unwrap();
         self.input(Input::Submit { ticket: TICKET, spec: Box::new(spec), tasks, job_id });
+    }
+
+    /// All are taken, if none of them is there with other content, or nothing changes.
+    fn add(&mut self, from: u8, count: u8, other: bool) {
+        let model = if other { "other" } else { "model" };
+        let tasks: Vec<_> = (from..from + count)
+            .map(|number| TaskBuilder::new(number.to_string(), model).build().unwrap())
+            .collect();
+        let job = self.scheduler.state().job(JOB).unwrap();
+        let known = |task: &VerifiedTask| job.task_ids.get(task.task_id()).copied();
+        let same = |task: TaskNo| *self.scheduler.state().task(task).unwrap().model_name == *model;
+        let fits = tasks.iter().all(|task| known(task).map_or(job.open, same));
+        let new = tasks.iter().filter(|task| known(task).is_none()).count();
+        let before = self.scheduler.state().tasks.len();
+        self.input(Input::Add { ticket: TICKET, job: JOB, tasks });
+        let added = self.scheduler.state().tasks.len() - before;
+        assert_eq!(added, if fits { new } else { 0 });
     }
 
     fn exit(&mut self, trainer: TrainerNo, exit: u8) {
@@ -249,6 +269,7 @@ impl Run {
 
     /// Questions are answered, what runs dies or delivers, and time passes.
     pub(super) fn end_fairly(&mut self, exit: u8, succeed: bool) {
+        self.perform(Op::Close);
         for _ in 0..200 {
             while !(self.binds.is_empty() && self.spawns.is_empty() && self.hellos.is_empty()) {
                 self.answer();
