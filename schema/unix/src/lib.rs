@@ -7,6 +7,7 @@
 //! | module | what for |
 //! | --- | --- |
 //! | [`sealed`] | payloads that travel as a descriptor and cannot change |
+//! | [`slab`] | payloads in memory that is filled again and again |
 //! | [`descriptors`] | bytes and descriptors over a connected socket |
 //! | [`socket`] | bind without stealing, connect, options |
 //! | [`peer`] | who is at the other end |
@@ -41,6 +42,7 @@ mod kernel;
 pub mod peer;
 pub mod pidfd;
 pub mod sealed;
+pub mod slab;
 pub mod socket;
 
 pub use descriptors::{Received, Wait};
@@ -51,4 +53,5 @@ pub use nix::sys::signal::Signal;
 pub use peer::{PeerCredentials, PeerError, peer_pidfd, require_same_uid};
 pub use pidfd::{ExitStatus, PidFd};
 pub use sealed::{PAYLOAD_SIZE_BYTES_MAX, PayloadBuffer, SealedError, SealedPayload};
+pub use slab::{ReceivedSlab, Slab, SlabError, SlabRange};
 pub use socket::{BindError, ConnectError, NameTaken, Occupant, Owner, SocketName, bind_private, connect};

@@ -8,6 +8,7 @@ mod identity;
 mod peer;
 mod pidfd;
 mod sealed;
+mod slab;
 mod socket;
 
 use std::process::{Child, Command};
