@@ -158,9 +158,16 @@ pub(crate) fn require_memory(
     if file_system.filesystem_type() != TMPFS_MAGIC {
         return Err(SealedError::NotMemory);
     }
-    let actual = fstat(descriptor).map_err(|source| system("fstat", source))?.st_size;
-    if u64::try_from(actual) != Ok(announced_len) {
-        return Err(SealedError::SizeDiffers { announced: announced_len, actual: actual.unsigned_abs() });
+    let found = fstat(descriptor).map_err(|source| system("fstat", source))?;
+    let actual = found.st_size.unsigned_abs();
+    if actual != announced_len {
+        return Err(SealedError::SizeDiffers { announced: announced_len, actual });
+    }
+    // Reading fills a hole, with the reader's memory: it would be killed in the sender's place, or get
+    // SIGBUS where the kernel promises no more memory than it has.
+    let allocated = found.st_blocks.unsigned_abs().saturating_mul(STAT_BLOCK_SIZE_BYTES);
+    if allocated < announced_len {
+        return Err(SealedError::NotAllocated { len: announced_len, allocated });
     }
     Ok(())
 }
@@ -186,6 +193,9 @@ fn seal_names(seals: SealFlag) -> String {
 
 /// What shows in `/proc/*/fd` and `/proc/*/maps`.
 const MEMFD_NAME: &str = "trainwire-payload";
+
+/// The unit of `st_blocks`, whatever the file system's is.
+const STAT_BLOCK_SIZE_BYTES: u64 = 512;
 
 const REQUIRED_SEALS: SealFlag = SealFlag::F_SEAL_SHRINK
     .union(SealFlag::F_SEAL_GROW)

@@ -40,6 +40,14 @@ pub enum SealedError {
         /// What the kernel answered.
         source: Errno,
     },
+    /// Peer's fault: it left out pages, for the reader to pay.
+    #[error("the payload has {len} bytes, but memory for {allocated} only: holes are not taken")]
+    NotAllocated {
+        /// Bytes announced.
+        len: u64,
+        /// Bytes the file has pages for.
+        allocated: u64,
+    },
     /// The operating system's: no memory, address space or mappings left.
     #[error("no memory for a payload of {len} bytes: {source}; free memory or raise the memory limit")]
     OutOfMemory {
@@ -68,6 +76,7 @@ impl SealedError {
             Self::MissingSeals { .. } => "payload_not_sealed",
             Self::SizeDiffers { .. } => "payload_size_differs",
             Self::Source { .. } => "payload_source",
+            Self::NotAllocated { .. } => "payload_not_allocated",
             Self::OutOfMemory { .. } => "payload_out_of_memory",
             Self::System { .. } => "payload_system",
         }

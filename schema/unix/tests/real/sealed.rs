@@ -209,6 +209,18 @@ fn another_size_than_announced_is_refused() {
 }
 
 #[test]
+fn holes_are_refused() {
+    for (len, written) in [(1_u64 << 30, 0), (8193, 8192), (8192, 1)] {
+        let memory = memfd(written, SealFlag::empty());
+        nix::unistd::ftruncate(&memory, len.cast_signed()).unwrap();
+        fcntl(&memory, FcntlArg::F_ADD_SEALS(SealFlag::from_iter(ALL))).unwrap();
+        let error = SealedPayload::receive(memory, len).unwrap_err();
+        assert_eq!(error, SealedError::NotAllocated { len, allocated: written.next_multiple_of(4096) });
+        assert_eq!(error.code(), "payload_not_allocated");
+    }
+}
+
+#[test]
 fn what_is_no_memory_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("file");
@@ -288,7 +300,7 @@ fn memfd(len: u64, seals: SealFlag) -> OwnedFd {
     let name = CString::new("hostile").unwrap();
     let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
     let memory = File::from(memfd_create(name.as_c_str(), flags).unwrap());
-    memory.set_len(len).unwrap();
+    memory.write_all_at(&vec![0; usize::try_from(len).unwrap()], 0).unwrap();
     fcntl(&memory, FcntlArg::F_ADD_SEALS(seals)).unwrap();
     memory.into()
 }
