@@ -107,7 +107,7 @@ impl StartError {
     }
 }
 
-/// Why a task cannot be built. Always the caller's.
+/// Why a task cannot be built. The caller's, or for want of memory.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
@@ -117,6 +117,9 @@ pub enum BuildError {
     /// The parameters cannot be written as msgpack.
     #[error("the parameters cannot be serialized: {0}")]
     Params(#[from] rmp_serde::encode::Error),
+    /// No memory for a task that is produced in place, or its source cannot be read.
+    #[error(transparent)]
+    Payload(#[from] SealedError),
 }
 
 impl BuildError {
@@ -125,6 +128,7 @@ impl BuildError {
         match self {
             Self::Task(error) => error.code(),
             Self::Params(_) => "bad_params",
+            Self::Payload(error) => error.code(),
         }
     }
 }

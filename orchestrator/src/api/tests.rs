@@ -6,7 +6,7 @@ use super::*;
 use crate::What;
 use crate::outcome::TaskEnd;
 use crate::record::{Ending, Exit, Record};
-use crate::submission::TrainingTask;
+use crate::training_task::TrainingTask;
 
 mod open;
 

@@ -1,7 +1,7 @@
 //! Jobs that take tasks over time.
 
 use super::*;
-use crate::submission::TrainingTask;
+use crate::training_task::TrainingTask;
 
 #[tokio::test]
 async fn tasks_that_come_over_time_are_worked_off_and_the_close_ends_the_job() {
