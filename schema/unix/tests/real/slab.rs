@@ -192,7 +192,7 @@ fn descriptor(slab: &Slab) -> OwnedFd {
 fn memfd(len: u64, seals: SealFlag) -> OwnedFd {
     let memory = memfd_create(c"hostile", MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING).unwrap();
     let memory = File::from(memory);
-    memory.write_all_at(&vec![0; len as usize], 0).unwrap();
+    memory.write_all_at(&vec![0; usize::try_from(len).unwrap()], 0).unwrap();
     fcntl(&memory, FcntlArg::F_ADD_SEALS(seals)).unwrap();
     memory.into()
 }
