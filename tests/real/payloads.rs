@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write;
 
-use trainwire::record::Record;
-use trainwire::{Event, Seq, TaskEnd, TrainingTask, What};
+use trainwire::record::{Record, Scalar};
+use trainwire::{Event, Seq, TaskBuffer, TaskEnd, TaskOutcome, TrainingTask, What};
 use trainwire_tests::{Stage, Watch, within};
 
 #[tokio::test]
@@ -36,6 +37,63 @@ for task in trainwire.tasks():
     assert_eq!(mapped, ["Number(0.0)", "Number(1.0)"]);
     assert!(fs::read(stage.path("large")).expect("a file") == bytes);
     assert!(fs::read(stage.path("small")).expect("a file") == bytes[..1000]);
+}
+
+#[tokio::test]
+async fn what_is_produced_in_place_is_what_numpy_reads_in_every_attempt() {
+    let stage = Stage::new().await;
+    let program = "
+import numpy
+
+for task in trainwire.tasks():
+    with task:
+        view = numpy.frombuffer(task.hyperparams, dtype=numpy.uint8)
+        start = view.ctypes.data
+        for line in Path('/proc/self/maps').read_text().splitlines():
+            low, high = (int(end, 16) for end in line.split()[0].split('-'))
+            if low <= start < high:
+                name, inode = line.split()[5], int(line.split()[4])
+        with open(task.task_id, 'a') as attempts:
+            attempts.write(f'{inode}\\n')
+        if task.attempt == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        task.finish(
+            text=f'{task.task_id} {task.model_name} {task.max_epochs}',
+            name=name,
+            in_page=start % 4096,
+            writable=view.flags.writeable,
+            size=view.size,
+            sum=int(view.sum(dtype=numpy.uint64)),
+        )
+";
+    // Small pages and huge ones, written as a slice and as a stream.
+    let sizes = [100_000, (9 << 20) + 1];
+    let bytes = |size: u32| (0..size).map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[0]);
+    let mut slice = TaskBuffer::new("slice", "größe", sizes[0]).expect("memory").max_epochs(3);
+    for (place, byte) in slice.as_mut_slice().iter_mut().zip(bytes(100_000)) {
+        *place = byte;
+    }
+    let mut stream = TaskBuffer::new("stream", "größe", sizes[1]).expect("memory").max_epochs(4);
+    let all: Vec<u8> = bytes(u32::try_from(sizes[1]).expect("a size")).collect();
+    for part in all.chunks(1 << 20) {
+        stream.write_all(part).expect("room");
+    }
+    let tasks = [slice, stream].map(|buffer| buffer.finish().expect("a task"));
+    let job = stage.job("in-place", program).max_losses(2).tasks(tasks);
+    let mut watch = Watch::new(&stage.submit(job).await);
+    let outcome = watch.outcome().await;
+    for (task, (size, epochs)) in outcome.tasks.iter().zip(sizes.into_iter().zip([3, 4])) {
+        let sum: u64 = all[..size].iter().copied().map(u64::from).sum();
+        let numbers = ["in_page", "writable", "size", "sum"].map(|name| number(task, name));
+        assert_eq!(numbers, [0.0, 0.0, size as f64, sum as f64], "{:#?}", watch.seen);
+        assert_eq!(metric(task, "text"), Scalar::Text(format!("{} größe {epochs}", task.task_id)));
+        assert_eq!(metric(task, "name"), Scalar::Text("/memfd:trainwire-payload".to_owned()));
+        let attempts = fs::read_to_string(stage.path(&task.task_id)).expect("a file");
+        let mut memories: Vec<_> = attempts.lines().collect();
+        assert!(memories.len() >= 2, "{attempts}");
+        memories.dedup();
+        assert_eq!(memories.len(), 1, "filled again: {attempts}");
+    }
 }
 
 #[tokio::test]
@@ -110,4 +168,18 @@ for task in trainwire.tasks():
     }
     let ended = live.iter().filter(|event| matches!(event.what, What::Record(Record::Ended { .. }))).count();
     assert_eq!(rows.iter().filter(|(_, name, _)| name == "ended").count(), ended);
+}
+
+/// A metric of a task that succeeded.
+fn metric(task: &TaskOutcome, name: &str) -> Scalar {
+    let TaskEnd::Succeeded { metrics } = &task.state else { panic!("{task:?}") };
+    let found = metrics.iter().find(|(found, _)| *found == *name);
+    found.unwrap_or_else(|| panic!("no {name}: {metrics:?}")).1.clone()
+}
+
+fn number(task: &TaskOutcome, name: &str) -> f64 {
+    match metric(task, name) {
+        Scalar::Number(number) => number,
+        Scalar::Text(text) => panic!("{name} is {text:?}"),
+    }
 }
