@@ -122,6 +122,30 @@ impl JobHandle {
     /// fsynced, and will be worked off; submissions that come while another is being written share one
     /// fsync. The same task again, with the same bytes, changes nothing, also when it has ended.
     ///
+    /// ```no_run
+    /// # async fn run(orchestrator: trainwire::Orchestrator, mut candidates: impl Iterator<Item = f64>)
+    /// # -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::collections::BTreeMap;
+    /// use trainwire::record::Record;
+    /// use trainwire::{Job, TrainingTask, What};
+    ///
+    /// let job = Job::new("search")?.command(["python", "train.py"]).open();
+    /// let job = orchestrator.submit(job).await?;
+    /// let mut events = job.events();
+    /// for (trial, lr) in candidates.enumerate() {
+    ///     let params = BTreeMap::from([("lr", lr)]);
+    ///     job.submit(TrainingTask::new(format!("trial-{trial}"), "mlp").params(&params)?).await?;
+    ///     while let Some(event) = events.next().await {
+    ///         if let What::Record(Record::Ended { ending, .. }) = event.what {
+    ///             println!("{ending:?}"); // what the next candidate could learn from
+    ///             break;
+    ///         }
+    ///     }
+    /// }
+    /// job.close().await?;
+    /// # Ok(()) }
+    /// ```
+    ///
     /// Cancelled before it returns, it may or may not have submitted the task.
     ///
     /// # Errors

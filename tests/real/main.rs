@@ -4,6 +4,7 @@
 mod attached;
 mod deaths;
 mod endings;
+mod open;
 mod payloads;
 mod retries;
 mod silence;
