@@ -31,6 +31,7 @@ use crate::end::End;
 use crate::environment::Environment;
 use crate::poller::Poller;
 use crate::reader::Reader;
+use crate::slab::Slabs;
 use crate::stop::Run;
 
 pub(crate) struct Connection {
@@ -54,6 +55,8 @@ pub(crate) struct State {
     pub(crate) poll: Duration,
     /// The peer has closed its end; what it sent before can still be read.
     pub(crate) send_broken: bool,
+    /// What is lent to Python out of the orchestrator's own memory.
+    pub(crate) slabs: Slabs,
     /// Delivered, not given to Python yet.
     pub(crate) queued: VecDeque<Queued>,
     /// Given to Python, not ended yet; one, but for threads that each work on a task.
@@ -100,6 +103,7 @@ impl Connection {
             welcomed: false,
             poll: Duration::ZERO,
             send_broken: false,
+            slabs: Slabs::default(),
             queued: VecDeque::new(),
             runs: Vec::new(),
             end: End::NotYet,
@@ -161,6 +165,7 @@ impl Connection {
     /// Sends what is due, as far as the socket takes it at once.
     pub(crate) fn transmit(&self, state: &mut State, now: Instant) {
         state.held = None;
+        state.slabs.collect(&mut state.session);
         crate::transmit::transmit(self, state, now);
     }
 

@@ -11,7 +11,7 @@ use trainwire_protocol::session::TrainerEvent;
 use trainwire_unix::socket::set_receive_timeout;
 
 use crate::connection::{Connection, State};
-use crate::delivered::{Queued, Source};
+use crate::delivered::Queued;
 use crate::end::End;
 use crate::errors::Class;
 use crate::reader::Reader;
@@ -58,6 +58,7 @@ impl Connection {
         // Whoever sleeps in recv holds the descriptor too, and wakes by this.
         let _ = shutdown(socket.as_raw_fd(), Shutdown::Both);
         state.session.disconnected(now);
+        state.slabs.disconnected();
         state.writer.clear();
         state.send_broken = false;
         state.want_write = false;
@@ -112,15 +113,10 @@ impl Connection {
                     }
                     self.disconnect(state, Instant::now());
                 }
-                // Of a slab nobody maps, every delivery is one whose descriptor was lost.
-                TrainerEvent::Slab(_) => drop(descriptor.take()),
+                TrainerEvent::Slab(slab) => state.slabs.receive(&slab, descriptor.take()),
                 TrainerEvent::Delivered(delivered) => {
-                    let source = match (delivered.inline, descriptor.take()) {
-                        (Some(bytes), _) => Source::Inline(bytes),
-                        (None, Some(descriptor)) => Source::Descriptor(descriptor),
-                        (None, None) => Source::Missing,
-                    };
-                    state.queued.push_back(Queued { deliver: delivered.deliver, source });
+                    let queued = Queued::new(delivered, descriptor.take(), state);
+                    state.queued.push_back(queued);
                 }
                 TrainerEvent::Stop(stop) => {
                     if stop.dump_stacks {

@@ -1,5 +1,7 @@
 //! What a forked child may do: read.
 //!
+//! What it reads stays: views of a slab that were alive at the fork are never released.
+//!
 //! A child shares the socket with its parent, and one of the parent's threads may have held any of
 //! our locks at the moment of the fork. So the kernel's own hook marks the child, and everything
 //! that would lock or send looks at that mark first.
@@ -12,14 +14,15 @@ use pyo3::prelude::*;
 
 use crate::errors::{Class, raise};
 
-/// From now on children are marked. Called before the first connection exists.
+/// From now on children are marked, and what they may look at is kept for them. Called before the first
+/// connection exists.
 pub(crate) fn watch() {
     static WATCH: Once = Once::new();
     WATCH.call_once(|| {
-        // SAFETY: `mark` is an extern "C" function that stays loaded (Python never unloads
-        // extension modules) and does nothing but store an atomic. Out of memory is the only
-        // failure; the child is then told apart by nothing, as without this call.
-        unsafe { libc::pthread_atfork(None, None, Some(mark)) };
+        // SAFETY: these are extern "C" functions that stay loaded (Python never unloads extension
+        // modules) and do nothing but change an atomic. Out of memory is the only failure; the child
+        // is then told apart by nothing, as without this call.
+        unsafe { libc::pthread_atfork(Some(views_are_inherited), Some(views_are_inherited), Some(mark)) };
     });
 }
 
@@ -33,6 +36,12 @@ pub(crate) fn error(py: Python<'_>, what: &str) -> PyErr {
         "{what} is for the process that connected; this one was forked from it and can only read the task"
     );
     raise(py, Class::Forked, "forked", text)
+}
+
+/// What is lent out of a slab now can be looked at by a child as long as it lives, so it is never given
+/// back.
+extern "C" fn views_are_inherited() {
+    trainwire_unix::slab::forking();
 }
 
 extern "C" fn mark() {

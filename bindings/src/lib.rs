@@ -9,6 +9,7 @@
 //! | [`metrics`] [`outcome`] [`errors`] | values, exceptions, and back |
 //! | [`backend`] [`offline`] [`connection`] [`commands`] | where it goes |
 //! | [`wait`] [`reader`] [`transmit`] [`events`] [`io_thread`] [`poller`] | the shell around the session |
+//! | [`delivered`] [`slab`] | where the bytes of a task are |
 //! | [`vectors`] | what the tests feed the golden vectors to |
 //! | [`environment`] [`fork`] [`stacks`] [`spool`] [`end`] | processes, and how they end |
 
@@ -34,6 +35,7 @@ mod params;
 mod poller;
 mod progress;
 mod reader;
+mod slab;
 mod spool;
 mod stacks;
 mod stop;
