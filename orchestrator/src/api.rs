@@ -6,16 +6,15 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::{mpsc, oneshot, watch};
 use trainwire_protocol::id::JobId;
 
-use crate::budget::{Budget, Charge, Taken, descriptors_of};
+use crate::budget::{Budget, Charge, descriptors_of};
 use crate::config::Config;
 use crate::driver::Message;
 use crate::error::{OrchestratorError, StartError, SubmitError};
 use crate::events::Feed;
-use crate::job::StopReason;
+use crate::job::{Durability, StopReason};
 use crate::journal::Reader;
 use crate::layout::Layout;
 use crate::outcome::JobOutcome;
-use crate::payload::Payload;
 use crate::record::{Seq, TaskNo};
 use crate::start;
 use crate::stream::EventStream;
@@ -57,7 +56,9 @@ impl Orchestrator {
     }
 
     /// Submits a job. When this returns the job and its tasks are in the journal, fsynced, and will
-    /// be worked off. The same id with the same limits and tasks gives the job that is there.
+    /// be worked off. The same id with the same limits and tasks gives the job that is there. Tasks above
+    /// 64 KiB are written to files first, at the speed of the disk, unless the job is
+    /// [volatile](crate::Durability::Volatile).
     ///
     /// Cancelled before it returns, it may or may not have submitted the job.
     ///
@@ -66,8 +67,9 @@ impl Orchestrator {
     /// [backpressure](SubmitError::is_backpressure): nothing is dropped to make room.
     pub async fn submit(&self, job: Job) -> Result<JobHandle, SubmitError> {
         let (job_id, spec, tasks) = job.check()?;
-        let descriptors = descriptors_of(&spec);
-        let (tasks, taken) = self.inner.take_in(tasks, Charge { descriptors, ..Charge::default() })?;
+        let (durability, descriptors) = (spec.durability, descriptors_of(&spec));
+        let charge = Charge { descriptors, ..Charge::default() };
+        let (tasks, taken) = self.inner.take_in(&job_id, durability, tasks, charge).await?;
         let (reply, answer) = oneshot::channel();
         let submit = Message::Submit { job_id: job_id.clone(), spec: Box::new(spec), tasks, taken, reply };
         match self.inner.ask(submit, answer).await? {
@@ -75,6 +77,7 @@ impl Orchestrator {
                 socket: self.inner.layout.socket(&job_id),
                 feed,
                 inner: Arc::clone(&self.inner),
+                durability,
             }),
             Err((code, text)) => Err(SubmitError::Rejected { code, text }),
         }
@@ -94,6 +97,7 @@ pub struct JobHandle {
     feed: Arc<Feed>,
     inner: Arc<Inner>,
     socket: PathBuf,
+    durability: Durability,
 }
 
 impl JobHandle {
@@ -163,7 +167,8 @@ impl JobHandle {
         &self,
         tasks: impl IntoIterator<Item = TrainingTask>,
     ) -> Result<Submitted, SubmitError> {
-        let (tasks, taken) = self.inner.take_in(build_all(tasks)?, Charge::default())?;
+        let (tasks, charge) = (build_all(tasks)?, Charge::default());
+        let (tasks, taken) = self.inner.take_in(self.id(), self.durability, tasks, charge).await?;
         let (reply, answer) = oneshot::channel();
         let add = Message::Add { job: self.feed.job, tasks, taken, reply };
         match self.inner.ask(add, answer).await? {
@@ -246,32 +251,6 @@ pub struct Submitted {
 }
 
 impl Inner {
-    /// Takes tasks' part of the budget beside `charge`, and brings their bytes to where they will
-    /// travel from.
-    fn take_in(
-        &self,
-        tasks: Vec<Payload>,
-        mut charge: Charge,
-    ) -> Result<(Vec<Payload>, Taken), SubmitError> {
-        let inline_max = self.config.inline_task_size_max;
-        for task in &tasks {
-            let size_bytes = task.task().as_bytes().len();
-            if self.layout.is_durable() && size_bytes as u64 > JOURNAL_TASK_SIZE_BYTES_MAX {
-                return Err(SubmitError::TooLargeForJournal {
-                    task_id: task.task().task_id().to_owned(),
-                    size_bytes: size_bytes as u64,
-                    limit_bytes: JOURNAL_TASK_SIZE_BYTES_MAX,
-                });
-            }
-            charge.tasks += 1;
-            charge.bytes += size_bytes as u64;
-            charge.descriptors += u64::from(size_bytes > inline_max);
-        }
-        let taken = self.budget.take(charge)?;
-        let payloads = tasks.into_iter().map(|task| task.placed(inline_max));
-        Ok((payloads.collect::<Result<_, _>>()?, taken))
-    }
-
     pub(crate) fn reader(&self) -> Option<Arc<Mutex<Reader>>> {
         self.reader.clone()
     }
@@ -300,9 +279,6 @@ impl Drop for Inner {
         self.shutdown.send_replace(true);
     }
 }
-
-/// SQLite takes values up to 10⁹ bytes; a row has a few more.
-const JOURNAL_TASK_SIZE_BYTES_MAX: u64 = 1_000_000_000 - 1_024;
 
 #[cfg(test)]
 mod tests;

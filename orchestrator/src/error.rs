@@ -152,17 +152,13 @@ pub enum SubmitError {
         /// The name.
         task_id: String,
     },
-    /// The caller's: the journal cannot hold the task.
-    #[error(
-        "the task {task_id:?} has {size_bytes} bytes, a journal on disk takes {limit_bytes}; submit it to an orchestrator without a state folder"
-    )]
-    TooLargeForJournal {
-        /// Which.
-        task_id: String,
-        /// What it has.
-        size_bytes: u64,
-        /// SQLite's limit for a value.
-        limit_bytes: u64,
+    /// A task above 64 KiB could not be written to the state folder. Backpressure where the disk is full.
+    #[error("a task cannot be written to {path:?}: {source}; free space or correct the folder's rights")]
+    PayloadFile {
+        /// The folder.
+        path: PathBuf,
+        /// The operating system's words.
+        source: io::Error,
     },
     /// Backpressure: too many unfinished tasks.
     #[error(
@@ -224,7 +220,7 @@ impl SubmitError {
             Self::NoTasks => "no_tasks",
             Self::Build(error) => error.code(),
             Self::DuplicateTask { .. } => "duplicate_task_id",
-            Self::TooLargeForJournal { .. } => "task_too_large_for_journal",
+            Self::PayloadFile { .. } => "payload_file",
             Self::QueueFull { .. } => "queue_full",
             Self::BytesFull { .. } => "bytes_full",
             Self::Descriptors { .. } => "descriptors_full",
@@ -242,8 +238,12 @@ impl SubmitError {
                 | Self::BytesFull { .. }
                 | Self::Descriptors { .. }
                 | Self::Payload(SealedError::OutOfMemory { .. })
-        )
+        ) || matches!(self, Self::PayloadFile { source, .. } if is_full(source))
     }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// Why nothing more will come.

@@ -23,6 +23,21 @@ pub enum StopReason {
     Lost,
 }
 
+/// What of a job survives its orchestrator.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Durability {
+    /// Everything: tasks are on the disk, fsynced, before their submission is answered. Of those above
+    /// 64 KiB that means a file each, written at the speed of the disk.
+    #[default]
+    Durable,
+    /// Everything but the bytes of tasks above 64 KiB, which stay in memory alone: a submission waits for
+    /// no disk. They are lost when the orchestrator ends before such a task does; the journal knows which
+    /// they are, and a later orchestrator ends them as `payload_lost` instead of running them.
+    Volatile,
+}
+
 /// A job as it lies in the journal: the command and its limits, without the tasks.
 ///
 /// Durations are in whole milliseconds in JSON.
@@ -50,6 +65,9 @@ pub struct JobSpec {
     /// Tasks may come as long as it is open: see [`JobHandle::submit`](crate::JobHandle::submit). It ends
     /// after [`JobHandle::close`](crate::JobHandle::close), once all its tasks have.
     pub open: bool,
+    /// Whether large tasks are written to the disk. Default yes. Without meaning where the journal is in
+    /// memory.
+    pub durability: Durability,
     /// Bytes of memory its large tasks share and use again, instead of a sealed memory each; `None`, the
     /// default, for none.
     pub slab: Option<u64>,
@@ -100,6 +118,7 @@ impl Default for JobSpec {
             script: false,
             attach: false,
             open: false,
+            durability: Durability::Durable,
             slab: None,
             replace_after_failure: true,
             max_failures: 1,

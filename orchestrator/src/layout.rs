@@ -5,6 +5,7 @@
 //!              jobs/{job_id}/logs/trainer-{number}.log    output, one file a process, append-only
 //!                            work/{task}/                 kept across attempts
 //!                            metrics/{task}.jsonl         reported rows
+//!                            payloads/                    bytes of large tasks, until they succeed
 //!                            spool/                       results that could not be acknowledged
 //! ```
 
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 use trainwire_protocol::id::JobId;
 
 use crate::config::Config;
+use crate::journal::PAYLOADS_NAME;
 use crate::record::{TaskNo, TrainerNo};
 
 /// The folders of one orchestrator.
@@ -64,6 +66,11 @@ impl Layout {
 
     pub(crate) fn metrics(&self, job: &JobId, task: TaskNo, task_id: &str) -> PathBuf {
         self.job(job).join("metrics").join(format!("{}.jsonl", task_name(task, task_id)))
+    }
+
+    /// Relative to the root, as the journal names it.
+    pub(crate) fn payloads(&self, job: &JobId) -> PathBuf {
+        ["jobs", job.as_str(), PAYLOADS_NAME].iter().collect()
     }
 
     pub(crate) fn spool(&self, job: &JobId) -> Option<PathBuf> {

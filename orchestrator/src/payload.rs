@@ -47,6 +47,11 @@ impl Payload {
         }
     }
 
+    /// Whether [`placed`](Self::placed) copies it.
+    pub(crate) fn is_copied(&self, inline_size_max: usize) -> bool {
+        matches!(self, Self::Inline(task) if task.as_bytes().len() > inline_size_max)
+    }
+
     pub(crate) fn task(&self) -> &VerifiedTask {
         match self {
             Self::Inline(task) | Self::Sealed { task, .. } => task,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use trainwire_protocol::id::{JobId, JobIdError};
 
 use crate::error::SubmitError;
-use crate::job::JobSpec;
+use crate::job::{Durability, JobSpec};
 use crate::payload::Payload;
 use crate::training_task::TrainingTask;
 
@@ -140,6 +140,12 @@ impl Job {
     /// See [`JobSpec::stop_grace`].
     pub fn stop_grace(mut self, grace: Duration) -> Self {
         self.spec.stop_grace = grace;
+        self
+    }
+
+    /// See [`JobSpec::durability`].
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.spec.durability = durability;
         self
     }
 

@@ -9,6 +9,7 @@ use crate::record::{Ending, Exit, Record};
 use crate::training_task::TrainingTask;
 
 mod open;
+mod payloads;
 
 #[tokio::test]
 async fn a_job_outlives_its_orchestrator_in_the_journal() {

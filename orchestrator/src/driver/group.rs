@@ -9,9 +9,9 @@ use super::attribute::attribute;
 use super::{Driver, JobSlot};
 use crate::budget::{Charge, descriptors_of};
 use crate::events::{Feed, without_token};
+use crate::intake::Intake;
 use crate::job::JobSpec;
 use crate::journal::{Batch, Entry};
-use crate::payload::Payload;
 use crate::record::{JobNo, Next, Record, Seq, TaskNo};
 use crate::scheduler::{ConnectionNo, Effect, Input};
 use crate::text::Escaped;
@@ -43,9 +43,9 @@ impl Group {
 }
 
 impl Driver {
-    /// Decides on tasks that come in, and keeps the payloads of those that are taken. Gives back the
+    /// Decides on tasks that come in, and keeps those that are taken. Gives back the
     /// others: they are there already, or were refused.
-    pub(super) fn take_in(&mut self, input: Input, payloads: Vec<Payload>) -> Vec<Payload> {
+    pub(super) fn take_in(&mut self, input: Input, tasks: Vec<Intake>) -> Vec<Intake> {
         let decided_before = self.collecting.batch.entries.len();
         self.decide(input);
         let batch = &mut self.collecting.batch;
@@ -53,18 +53,19 @@ impl Driver {
             Record::TaskSubmitted { task, task_id, .. } => Some((*task, task_id)),
             _ => None,
         });
-        // In the order of the payloads.
+        // In the order of the tasks.
         let mut taken = taken.peekable();
         let mut others = Vec::new();
-        for payload in payloads {
-            let Some((task, _)) = taken.next_if(|(_, task_id)| *task_id == payload.task().task_id()) else {
-                others.push(payload);
+        for intake in tasks {
+            let task_id = intake.payload.task().task_id();
+            let Some((task, _)) = taken.next_if(|(_, taken_id)| *taken_id == task_id) else {
+                others.push(intake);
                 continue;
             };
             if self.writer.is_some() {
-                batch.payloads.push((task, payload.task().as_bytes().clone()));
+                batch.payloads.push((task, intake.stored));
             }
-            self.payloads.insert(task, payload);
+            self.payloads.insert(task, intake.payload);
         }
         others
     }
@@ -196,11 +197,20 @@ impl Driver {
     fn release_task(&mut self, task: TaskNo) {
         if let Some(payload) = self.payloads.remove(&task) {
             self.budget.give_back(payload.charge());
+            if payload.descriptor().is_some() {
+                discard(payload);
+            }
         }
         if let Some(metrics) = &mut self.metrics {
             metrics.close(task);
         }
     }
+}
+
+/// Lets go of memory and files elsewhere: a gigabyte of small pages, or on the disk, takes the kernel
+/// 0.1 s to free.
+pub(super) fn discard(large: impl Send + 'static) {
+    tokio::task::spawn_blocking(move || drop(large));
 }
 
 impl JobSlot {

@@ -7,12 +7,13 @@ use trainwire_protocol::id::JobId;
 use trainwire_protocol::task::VerifiedTask;
 use trainwire_unix::ProcessIdentity;
 
+use super::group::discard;
 use super::{ConnectionSlot, Driver};
 use crate::budget::Taken;
 use crate::connection::{Arrival, Command, Peer};
 use crate::events::Feed;
+use crate::intake::Intake;
 use crate::job::{JobSpec, StopReason};
-use crate::payload::Payload;
 use crate::process::TrainerProcess;
 use crate::record::{Exit, JobNo, TaskNo, TrainerNo};
 use crate::scheduler::{Answer, ConnectionNo, Input, Ticket};
@@ -22,13 +23,13 @@ pub(crate) enum Message {
     Submit {
         job_id: JobId,
         spec: Box<JobSpec>,
-        tasks: Vec<Payload>,
+        tasks: Vec<Intake>,
         taken: Taken,
         reply: oneshot::Sender<SubmitAnswer>,
     },
     Add {
         job: JobNo,
-        tasks: Vec<Payload>,
+        tasks: Vec<Intake>,
         taken: Taken,
         reply: oneshot::Sender<AddAnswer>,
     },
@@ -80,14 +81,14 @@ impl Driver {
         match message {
             Message::Submit { job_id, spec, tasks, taken, reply } => {
                 let (ticket, verified) = (self.ticket(), verified(&tasks));
-                self.take_in(Input::Submit { ticket, spec, tasks: verified, job_id }, tasks);
+                discard_all(self.take_in(Input::Submit { ticket, spec, tasks: verified, job_id }, tasks));
                 self.tickets.insert(ticket, Reply::Submit { reply, taken });
             }
             Message::Add { job, tasks, mut taken, reply } => {
                 let (ticket, verified) = (self.ticket(), verified(&tasks));
-                for known in self.take_in(Input::Add { ticket, job, tasks: verified }, tasks) {
-                    taken.give_back(known.charge());
-                }
+                let known = self.take_in(Input::Add { ticket, job, tasks: verified }, tasks);
+                known.iter().for_each(|known| taken.give_back(known.payload.charge()));
+                discard_all(known);
                 self.tickets.insert(ticket, Reply::Add { reply, taken });
             }
             Message::Close { job, reply } => {
@@ -165,6 +166,12 @@ impl Driver {
     }
 }
 
-fn verified(tasks: &[Payload]) -> Vec<VerifiedTask> {
-    tasks.iter().map(|payload| payload.task().clone()).collect()
+fn discard_all(tasks: Vec<Intake>) {
+    if tasks.iter().any(|task| task.payload.descriptor().is_some()) {
+        discard(tasks);
+    }
+}
+
+fn verified(tasks: &[Intake]) -> Vec<VerifiedTask> {
+    tasks.iter().map(|task| task.payload.task().clone()).collect()
 }

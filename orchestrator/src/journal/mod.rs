@@ -8,6 +8,7 @@
 //!
 //! Group commit needs no timer: a batch is whatever the driver decided during the last commit.
 
+mod payloads;
 mod query;
 mod write;
 
@@ -17,12 +18,13 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use bytes::Bytes;
 use rusqlite::Connection;
 
 use crate::error::StartError;
 use crate::record::{JobNo, Record, Seq, TaskNo};
 
+use payloads::Files;
+pub(crate) use payloads::{FOLDER_NAME as PAYLOADS_NAME, PayloadFolder, ROW_SIZE_BYTES_MAX, StoredTask};
 pub(crate) use query::Reader;
 pub(crate) use write::{Committed, Writer};
 
@@ -42,7 +44,7 @@ pub(crate) struct Entry {
 pub(crate) struct Batch {
     pub(crate) entries: Vec<Entry>,
     /// The bytes of the tasks submitted in `entries`.
-    pub(crate) payloads: Vec<(TaskNo, Bytes)>,
+    pub(crate) payloads: Vec<(TaskNo, StoredTask)>,
 }
 
 impl Batch {
@@ -56,6 +58,7 @@ impl Batch {
 pub(crate) struct Journal {
     connection: Connection,
     path: PathBuf,
+    files: Files,
     /// Held for as long as the journal is open; the kernel releases it with the process.
     lock: File,
 }
@@ -69,7 +72,9 @@ impl Journal {
         let lock = lock(state_dir)?;
         let path = state_dir.join(FILE_NAME);
         let connection = write::open(&path)?;
-        Ok(Self { connection, path, lock })
+        let files = Files::load(&connection, state_dir)
+            .map_err(|error| StartError::Journal { path: path.clone(), text: error.to_string() })?;
+        Ok(Self { connection, path, files, lock })
     }
 
     /// Everything committed so far, in order.

@@ -1,9 +1,12 @@
 use std::time::{Duration, UNIX_EPOCH};
 
+use bytes::Bytes;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::*;
 use crate::record::Next;
+
+mod payloads;
 
 #[tokio::test]
 async fn what_was_committed_is_there_after_a_restart() {
@@ -118,7 +121,7 @@ fn batch(first: u64, records: &[Record]) -> Batch {
         record: record.clone(),
     });
     let tasks = records.iter().filter_map(|record| match record {
-        Record::TaskSubmitted { task, .. } => Some((*task, Bytes::from_static(b"task"))),
+        Record::TaskSubmitted { task, .. } => Some((*task, StoredTask::Row(Bytes::from_static(b"task")))),
         _ => None,
     });
     Batch { entries: entries.collect(), payloads: tasks.collect() }

@@ -1,12 +1,13 @@
 //! Writing the journal: one connection, on a thread of its own.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
 use rusqlite::{Connection, TransactionBehavior, params};
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::payloads::Files;
 use super::{Batch, Journal};
 use crate::clock;
 use crate::error::{OrchestratorError, StartError};
@@ -53,11 +54,15 @@ impl Drop for Writer {
 
 fn run(journal: Journal, inbox: &Receiver<Batch>, committed: &UnboundedSender<Committed>) {
     // The lock outlives the connection.
-    let Journal { mut connection, lock: _lock, path } = journal;
+    let Journal { mut connection, lock: _lock, path, mut files } = journal;
     let mut synchronous = Synchronous::Full;
-    while let Ok(batch) = inbox.recv() {
-        let answer = match commit(&mut connection, &mut synchronous, &batch) {
-            Ok(()) => Ok(batch),
+    while let Ok(mut batch) = inbox.recv() {
+        let mut over = Vec::new();
+        let answer = match commit(&mut connection, &mut synchronous, &mut files, &mut batch) {
+            Ok(files) => {
+                over = files;
+                Ok(batch)
+            }
             Err(error) => {
                 let text = format!("{}: {error}", path.display());
                 tracing::error!(code = "journal_failed", "{text}");
@@ -65,13 +70,22 @@ fn run(journal: Journal, inbox: &Receiver<Batch>, committed: &UnboundedSender<Co
             }
         };
         let failed = answer.is_err();
-        if committed.send(answer).is_err() || failed {
+        let heard = committed.send(answer).is_ok();
+        // What goes wrong here, the next start makes good.
+        over.iter().for_each(|file| drop(std::fs::remove_file(file)));
+        if !heard || failed {
             return;
         }
     }
 }
 
-fn commit(connection: &mut Connection, synchronous: &mut Synchronous, batch: &Batch) -> rusqlite::Result<()> {
+/// Gives the files that no row names any more.
+fn commit(
+    connection: &mut Connection,
+    synchronous: &mut Synchronous,
+    files: &mut Files,
+    batch: &mut Batch,
+) -> rusqlite::Result<Vec<PathBuf>> {
     let needed = if batch.must_sync() { Synchronous::Full } else { Synchronous::Normal };
     if *synchronous != needed {
         connection.pragma_update(None, "synchronous", needed.pragma())?;
@@ -94,12 +108,11 @@ fn commit(connection: &mut Connection, synchronous: &mut Synchronous, batch: &Ba
                 body,
             ])?;
         }
-        let mut insert = transaction.prepare_cached("INSERT INTO payloads (task, bytes) VALUES (?1, ?2)")?;
-        for (task, bytes) in &batch.payloads {
-            insert.execute(params![task.0.cast_signed(), &bytes[..]])?;
-        }
     }
-    transaction.commit()
+    files.insert(&transaction, &mut batch.payloads)?;
+    let over = files.delete(&transaction, &batch.entries)?;
+    transaction.commit()?;
+    Ok(over)
 }
 
 /// Opens the file and brings it to this version's format.
@@ -113,9 +126,11 @@ pub(super) fn open(path: &Path) -> Result<Connection, StartError> {
     }
     connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
     connection.pragma_update(None, "synchronous", Synchronous::Full.pragma()).map_err(failed)?;
-    if found == 0 {
+    for (_, step) in (0..).zip(FORMATS).filter(|(before, _)| *before >= found) {
         // One transaction, user_version included: a crash leaves the old format or the new.
-        connection.execute_batch(&format!("BEGIN IMMEDIATE;\n{SCHEMA}\nCOMMIT;")).map_err(failed)?;
+        connection.execute_batch(&format!("BEGIN IMMEDIATE;\n{step}\nCOMMIT;")).map_err(failed)?;
+    }
+    if found == 0 {
         connection
             .execute("INSERT INTO meta VALUES ('created_by', ?1)", [env!("CARGO_PKG_VERSION")])
             .map_err(failed)?;
@@ -141,7 +156,8 @@ impl Synchronous {
     }
 }
 
-const SCHEMA: &str = include_str!("schema.sql");
+/// From each `user_version` to the next. Formats only grow.
+const FORMATS: [&str; 2] = [include_str!("format_1.sql"), include_str!("format_2.sql")];
 
-/// `user_version` of [`SCHEMA`].
-const FORMAT: i64 = 1;
+/// `user_version` of the last.
+const FORMAT: i64 = FORMATS.len().cast_signed() as i64;
