@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use clap::builder::styling::{AnsiColor, Styles};
-use clap::{Args, Parser, Subcommand};
-use trainwire::JobId;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use trainwire::{Durability, JobId};
 
 use crate::exit::EXIT_CODES_HELP;
 use crate::grid::{self, Axis};
@@ -30,6 +30,7 @@ pub(crate) enum Command {
 #[command(
     override_usage = "trainwire run [OPTIONS] SPEC.toml\n       \
                       trainwire run [OPTIONS] [--grid NAME=V1,V2]... [--param NAME=V]... -- COMMAND...\n       \
+                      trainwire run [OPTIONS] --hyperparams-file PATH -- COMMAND...\n       \
                       trainwire run [OPTIONS] --attach",
     long_about = RUN_ABOUT,
     after_help = "`trainwire run --help` says more: parameters, output, environment, exit codes.",
@@ -37,7 +38,7 @@ pub(crate) enum Command {
 )]
 pub(crate) struct RunArgs {
     /// A job written down in TOML; its keys are the flags below, and [grid] and [[task]]
-    #[arg(value_name = "SPEC.toml", conflicts_with_all = ["command", "grid", "param", "model_name", "max_epochs"])]
+    #[arg(value_name = "SPEC.toml", conflicts_with_all = ["command", "grid", "param", "hyperparams_file", "model_name", "max_epochs"])]
     pub(crate) spec: Option<PathBuf>,
 
     /// The trainer: a program that uses trainwire, or any other
@@ -51,6 +52,10 @@ pub(crate) struct RunArgs {
     /// A parameter of every task
     #[arg(long, value_name = "NAME=V", value_parser = grid::parse_param, help_heading = "Tasks")]
     pub(crate) param: Vec<(String, toml::Value)>,
+
+    /// The hyperparameters of one task, byte for byte, instead of parameters: a file, a FIFO, or - for standard input. COMMAND has to use trainwire
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["grid", "param"], help_heading = "Tasks")]
+    pub(crate) hyperparams_file: Option<String>,
 
     /// Epochs of every task [default: 10]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..), help_heading = "Tasks")]
@@ -71,6 +76,10 @@ pub(crate) struct RunArgs {
     /// Folder of the journal, the logs and the trainers' files [default: .trainwire/JOB_ID, with -2 and so on where that exists]
     #[arg(long, value_name = "DIR", help_heading = "Job")]
     pub(crate) state: Option<PathBuf>,
+
+    /// Whether tasks above 64 KiB are written to the state folder before the job starts [default: durable]
+    #[arg(long, value_enum, value_name = "HOW", help_heading = "Job")]
+    pub(crate) durability: Option<DurabilityChoice>,
 
     /// Folder of the job's socket
     #[arg(long, value_name = "DIR", default_value = "/tmp", help_heading = "Job")]
@@ -99,6 +108,24 @@ pub(crate) struct RunArgs {
     pub(crate) color: ColorChoice,
 }
 
+/// [`Durability`], in words of the command line and the spec.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DurabilityChoice {
+    /// They are, and survive trainwire
+    Durable,
+    /// They are not, and a restart ends those that are unfinished as payload_lost
+    Volatile,
+}
+
+impl From<DurabilityChoice> for Durability {
+    fn from(choice: DurabilityChoice) -> Self {
+        match choice {
+            DurabilityChoice::Durable => Self::Durable,
+            DurabilityChoice::Volatile => Self::Volatile,
+        }
+    }
+}
+
 const RUN_ABOUT: &str = "\
 Run a job: from a spec, or from a command and a grid of parameters.
 
@@ -115,6 +142,7 @@ Examples:
   trainwire run sweep.toml
   trainwire run --grid lr=0.1,0.01 --grid depth=2,4 --trainers 2 -- python train.py
   trainwire run --json --param lr=0.1 -- ./train.sh | jq 'select(.event == \"ended\")'
+  generate | trainwire run --hyperparams-file - -- python train.py
   trainwire run --attach --param lr=0.1     # then start the trainer yourself, e.g. in a debugger
 
 A spec:
@@ -139,7 +167,7 @@ stop_grace and term_grace; the second kills them. SIGTERM and SIGHUP do the same
 
 Environment of a trainer:
   TRAINWIRE_SOCKET, TRAINWIRE_TOKEN, TRAINWIRE_JOB_ID
-  Without a spec, or with script = true in it, also TRAINWIRE_PARAMS, TRAINWIRE_TASK_ID,
+  Without a spec and --hyperparams-file, or with script = true in a spec, also TRAINWIRE_PARAMS, TRAINWIRE_TASK_ID,
   TRAINWIRE_MODEL_NAME, TRAINWIRE_MAX_EPOCHS, TRAINWIRE_ATTEMPT, TRAINWIRE_WORKDIR
 
 Environment of trainwire:
@@ -172,6 +200,8 @@ mod tests {
         assert!(parse("trainwire run").is_err());
         assert!(parse("trainwire run a.toml -- python").is_err());
         assert!(parse("trainwire run a.toml --grid lr=1,2").is_err());
+        assert!(parse("trainwire run --hyperparams-file - -- python train.py").is_ok());
+        assert!(parse("trainwire run --hyperparams-file a --param b=1 -- python train.py").is_err());
         assert!(parse("trainwire run --job-id ../x -- python").is_err());
         assert!(parse("trainwire run --stop-grace 5 -- python").is_err());
     }

@@ -3,13 +3,14 @@
 use std::time::SystemTime;
 
 use toml::Table;
-use trainwire::JobId;
 use trainwire::job::JobSpec;
+use trainwire::{JobId, TrainingTask};
 
 use crate::args::RunArgs;
 use crate::exit::{Exit, Failure};
 use crate::grid::{self, Combination};
 use crate::naming;
+use crate::source;
 use crate::spec::{self, Spec};
 use crate::view::paint::Paint;
 
@@ -22,7 +23,7 @@ pub(crate) struct Plan {
 }
 
 /// One task.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(crate) struct PlannedTask {
     pub(crate) task_id: String,
     pub(crate) model_name: String,
@@ -32,12 +33,12 @@ pub(crate) struct PlannedTask {
 }
 
 /// What a task is trained with.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(crate) enum Hyperparams {
     /// Becomes msgpack.
     Params(Table),
-    /// Goes as it is.
-    Bytes(Vec<u8>),
+    /// As they were read; the task they are in is built already.
+    Read(TrainingTask),
 }
 
 impl Plan {
@@ -68,6 +69,7 @@ impl Plan {
         spec.working_dir = said.working_dir;
         spec.script = said.script;
         spec.attach = said.attach || args.attach;
+        spec.durability = args.durability.map(Into::into).or(said.durability).unwrap_or_default();
         said.limits.apply_to(&mut spec);
         args.limits.apply_to(&mut spec);
         if spec.backoff_min > spec.backoff_max {
@@ -96,7 +98,7 @@ impl Hyperparams {
                 params.extend(over);
                 Self::Params(params)
             }
-            Self::Bytes(_) => Self::Params(over),
+            Self::Read(_) => Self::Params(over),
         }
     }
 }
@@ -104,7 +106,7 @@ impl Hyperparams {
 /// `trainwire run [--grid …] [--param …] -- python train.py`: the command need not know trainwire.
 fn from_flags(args: &RunArgs) -> Result<Spec, Failure> {
     let stem = naming::stem(&args.command);
-    let template = PlannedTask {
+    let mut template = PlannedTask {
         task_id: stem.to_owned(),
         model_name: args.model_name.clone().unwrap_or_else(|| stem.to_owned()),
         max_epochs: args.max_epochs,
@@ -117,12 +119,19 @@ fn from_flags(args: &RunArgs) -> Result<Spec, Failure> {
         return Err(Failure::new(Exit::Usage, format!("the parameter {} is given twice", pair[0])));
     }
     let grid = grid::product(&args.grid).map_err(|error| Failure::new(Exit::Usage, error))?;
+    if let Some(path) = &args.hyperparams_file {
+        let read = source::read(path, &template);
+        let failed = |why| Failure::new(Exit::Usage, format!("--hyperparams-file {path}: {why}"));
+        template.hyperparams = Hyperparams::Read(read.map_err(failed)?);
+    }
     let tasks = if grid.is_empty() {
         vec![template]
     } else {
         grid.into_iter().map(|combination| template.with(combination)).collect()
     };
-    Ok(Spec { command: args.command.clone(), script: !args.command.is_empty(), tasks, ..Spec::default() })
+    // Bytes of any kind and size fit into no environment.
+    let script = !args.command.is_empty() && args.hyperparams_file.is_none();
+    Ok(Spec { command: args.command.clone(), script, tasks, ..Spec::default() })
 }
 
 /// Sets jobs of one second apart.

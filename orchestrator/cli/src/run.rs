@@ -148,7 +148,7 @@ fn training_task(planned: PlannedTask) -> Result<TrainingTask, trainwire::BuildE
     };
     match planned.hyperparams {
         Hyperparams::Params(params) => task.params(&params),
-        Hyperparams::Bytes(bytes) => Ok(task.hyperparams(bytes)),
+        Hyperparams::Read(task) => Ok(task),
     }
 }
 

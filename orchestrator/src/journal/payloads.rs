@@ -66,7 +66,7 @@ impl PayloadFolder {
     /// Makes the folder `name` in the state folder `root`.
     pub(crate) fn create(root: &Path, name: PathBuf) -> io::Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(root.join(&name))?;
-        Ok(Self { root: root.to_owned(), name, prefix: getrandom::u64()?, files: 0 })
+        Ok(Self { root: root.to_owned(), name, prefix: random()?, files: 0 })
     }
 
     pub(crate) fn path(&self) -> PathBuf {
@@ -170,6 +170,10 @@ impl Files {
         }
         Ok(over)
     }
+}
+
+fn random() -> io::Result<u64> {
+    getrandom::u64().map_err(|error| io::Error::other(error.to_string()))
 }
 
 fn entries(folder: &Path) -> impl Iterator<Item = PathBuf> {

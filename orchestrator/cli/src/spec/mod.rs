@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use trainwire::JobId;
+use trainwire::{Durability, JobId};
 
 use crate::exit::{Exit, Failure};
 use crate::limits::Limits;
@@ -20,7 +20,7 @@ use crate::plan::PlannedTask;
 use crate::view::paint::Paint;
 
 /// What a spec says.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, Default)]
 pub(crate) struct Spec {
     pub(crate) job_id: Option<JobId>,
     /// Empty only for jobs that trainers started by hand work off.
@@ -29,6 +29,7 @@ pub(crate) struct Spec {
     pub(crate) working_dir: Option<PathBuf>,
     pub(crate) script: bool,
     pub(crate) attach: bool,
+    pub(crate) durability: Option<Durability>,
     pub(crate) limits: Limits,
     /// At least one, with ids of their own.
     pub(crate) tasks: Vec<PlannedTask>,

@@ -1,20 +1,21 @@
 //! From the text of a spec to what it says.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs;
 
+use clap::ValueEnum;
 use toml::Table;
 use toml::de::{DeTable, DeValue};
-use trainwire::JobId;
-use trainwire::limits::TASK_SIZE_BYTES_MAX;
+use trainwire::{Durability, JobId};
 
 use super::Spec;
 use super::error::SpecError;
 use super::read::{Node, Reader};
+use crate::args::DurabilityChoice;
 use crate::grid::{self, Axis, Point};
 use crate::limits::Slot;
 use crate::naming;
 use crate::plan::{Hyperparams, PlannedTask};
+use crate::source::{self, STANDARD_INPUT};
 
 /// Reads a whole spec; all mistakes come back, in the order of the file.
 pub(super) fn parse(source: &str) -> Result<Spec, Vec<SpecError>> {
@@ -22,7 +23,7 @@ pub(super) fn parse(source: &str) -> Result<Spec, Vec<SpecError>> {
         let span = error.span().unwrap_or(0..0);
         vec![SpecError::new(span, "this is not TOML", error.message())]
     })?;
-    let mut reader = Reader { source, errors: Vec::new() };
+    let mut reader = Reader { source, errors: Vec::new(), input_taken: false };
     let spec = reader.spec(document.get_ref());
     let mut errors = reader.errors;
     errors.sort_by_key(|error| error.span.start);
@@ -37,6 +38,7 @@ pub(super) const SPEC_KEYS: &[&str] = &[
     "working_dir",
     "script",
     "attach",
+    "durability",
     "trainers",
     "window",
     "max_failures",
@@ -81,6 +83,7 @@ impl Reader<'_> {
                 "working_dir" => spec.working_dir = self.name(name, value).map(Into::into),
                 "script" => spec.script = self.truth(name, value).unwrap_or_default(),
                 "attach" => spec.attach = self.truth(name, value).unwrap_or_default(),
+                "durability" => spec.durability = self.durability(value),
                 "replace_after_failure" => spec.limits.replace_after_failure = self.truth(name, value),
                 "defaults" => defaults = self.defaults(value),
                 "grid" => axes = self.grid(value),
@@ -118,6 +121,15 @@ impl Reader<'_> {
                 None
             },
             Some,
+        )
+    }
+
+    fn durability(&mut self, value: &Node<'_>) -> Option<Durability> {
+        let text = self.text("durability", value)?;
+        let choice = DurabilityChoice::from_str(&text, false);
+        choice.map_or_else(
+            |_| self.refuse("durability", value, "must be \"durable\" or \"volatile\""),
+            |choice| Some(choice.into()),
         )
     }
 
@@ -272,7 +284,7 @@ impl Reader<'_> {
                     "and this one has both",
                 ));
             }
-            task.hyperparams = Hyperparams::Bytes(self.file("hyperparams_file", value)?);
+            task.hyperparams = self.file("hyperparams_file", value, &task)?;
         }
         if !table.contains_key("task_id") {
             let error = SpecError::new(entry.span(), "a task without `task_id`", "expected a key `task_id`");
@@ -282,16 +294,16 @@ impl Reader<'_> {
         (!task.task_id.is_empty()).then_some(task)
     }
 
-    fn file(&mut self, key: &str, value: &Node<'_>) -> Option<Vec<u8>> {
+    fn file(&mut self, key: &str, value: &Node<'_>, task: &PlannedTask) -> Option<Hyperparams> {
         let path = self.name(key, value)?;
-        let size = fs::metadata(&path).map_or(0, |metadata| metadata.len());
-        if size > TASK_SIZE_BYTES_MAX as u64 {
-            return self.refuse(
-                key,
-                value,
-                format!("has {size} bytes, a task has at most {TASK_SIZE_BYTES_MAX}"),
-            );
+        if path == STANDARD_INPUT && std::mem::replace(&mut self.input_taken, true) {
+            return self.refuse(key, value, "standard input is another task's already");
         }
-        fs::read(&path).map_or_else(|error| self.refuse(key, value, format!("cannot be read: {error}")), Some)
+        // A spec that is not run needs no data, and a FIFO may keep its mistakes waiting.
+        let read = match self.errors.is_empty() && !task.task_id.is_empty() {
+            true => source::read(&path, task).map(Hyperparams::Read),
+            false => source::check(&path).map(|()| task.hyperparams.clone()),
+        };
+        read.map_or_else(|why| self.refuse(key, value, why), Some)
     }
 }

@@ -17,6 +17,8 @@ pub(super) type Node<'a> = Spanned<DeValue<'a>>;
 pub(super) struct Reader<'a> {
     pub(super) source: &'a str,
     pub(super) errors: Vec<SpecError>,
+    /// A task reads standard input, so no other can.
+    pub(super) input_taken: bool,
 }
 
 impl Reader<'_> {

@@ -22,8 +22,8 @@ fn the_spec_that_is_shown_to_people() {
         ids,
         ["lr=0.1,depth=2", "lr=0.1,depth=4", "lr=1e-2,depth=2", "lr=1e-2,depth=4", "baseline", "from-file"]
     );
-    let params = "momentum = 0.9\nlr = 0.5".parse().unwrap();
-    assert_eq!(spec.tasks[4].hyperparams, Hyperparams::Params(params));
+    let params: toml::Table = "momentum = 0.9\nlr = 0.5".parse().unwrap();
+    assert!(matches!(&spec.tasks[4].hyperparams, Hyperparams::Params(given) if *given == params));
     assert_eq!(spec.tasks[4].max_epochs, Some(20));
     for key in SPEC_KEYS.iter().chain(DEFAULTS_KEYS).chain(TASK_KEYS) {
         assert!(source.contains(key), "{key} is not shown");
@@ -42,6 +42,17 @@ fn jobs_for_trainers_started_by_hand_need_no_command() {
     assert!(parse("attach = true").unwrap().command.is_empty());
     assert_eq!(messages(""), ["no `command`"]);
     assert_eq!(messages("attach = false"), ["no `command`"]);
+}
+
+#[test]
+fn one_task_reads_standard_input() {
+    let task = |id: &str| format!("[[task]]\ntask_id = '{id}'\nhyperparams_file = '-'\n");
+    // A mistake elsewhere, so that nothing is read.
+    let source = format!("{}{}", task("a"), task("b"));
+    let errors = parse(&source).unwrap_err();
+    let labels: Vec<_> = errors.iter().map(|error| error.label.as_str()).collect();
+    assert_eq!(labels, ["expected a key `command`", "standard input is another task's already"]);
+    assert_eq!(messages("command = ['x']\ndurability = 'never'"), ["`durability` cannot be 'never'"]);
 }
 
 #[test]

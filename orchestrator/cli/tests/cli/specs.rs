@@ -1,4 +1,6 @@
-use crate::sandbox::Sandbox;
+use std::process::Stdio;
+
+use crate::sandbox::{Ran, Sandbox};
 
 #[test]
 fn mistakes_are_shown_where_they_are() {
@@ -9,6 +11,56 @@ fn mistakes_are_shown_where_they_are() {
     assert_eq!(ran.stderr, include_str!("golden/bad.stderr"));
     assert_eq!(ran.stdout, "");
     assert!(!sandbox.path(".trainwire").exists(), "nothing was started");
+}
+
+#[test]
+fn hyperparameters_come_from_files_fifos_and_standard_input() {
+    use std::io::Write;
+
+    let sandbox = Sandbox::new();
+    let data: Vec<u8> = (0..300_000_u32).map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect();
+    sandbox.write("data", &data);
+    nix::unistd::mkfifo(&sandbox.path("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let fifo = sandbox.path("fifo");
+    let copy = data.clone();
+    let writer = std::thread::spawn(move || std::fs::write(fifo, copy).unwrap());
+    sandbox.write(
+        "many.toml",
+        "command = ['nobody']\n\
+         durability = 'volatile'\n\
+         [[task]]\ntask_id = 'file'\nhyperparams_file = 'data'\n\
+         [[task]]\ntask_id = 'fifo'\nhyperparams_file = 'fifo'\n\
+         [[task]]\ntask_id = 'input'\nhyperparams_file = '-'\n",
+    );
+    let piped = |args: &[&str]| {
+        let mut child = sandbox.command(args).stdin(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(&data).unwrap();
+        Ran::from(child.wait_with_output().unwrap())
+    };
+    let (soon, later) = ("--backoff-min=1ms", "--backoff-max=1ms");
+    // Nobody can be started, so the tasks die and keep what the journal has of them.
+    let ran = piped(&["--json", "--state=many", "--job-id=many", soon, later, "many.toml"]);
+    writer.join().unwrap();
+    assert_eq!(ran.code, Some(1), "{}{}", ran.stdout, ran.stderr);
+    let submitted: Vec<_> = ran.stdout.lines().filter(|line| line.contains("task_submitted")).collect();
+    assert_eq!(submitted.len(), 3, "{}", ran.stdout);
+    assert!(!sandbox.path("many/jobs").join("many").join("payloads").exists());
+
+    let ran = piped(&["--state=one", "--job-id=one", soon, later, "--hyperparams-file=-", "--", "./nobody"]);
+    assert_eq!(ran.code, Some(1), "{}{}", ran.stdout, ran.stderr);
+    let kept: Vec<_> = std::fs::read_dir(sandbox.path("one/jobs/one/payloads")).unwrap().collect();
+    let kept = std::fs::read(kept[0].as_ref().unwrap().path()).unwrap();
+    assert!(kept.len() == 4096 + data.len() && kept[4096..] == data);
+
+    let ran = sandbox.run(&["--hyperparams-file=nowhere", "--", "./nobody"]);
+    assert_eq!(ran.code, Some(2));
+    assert!(
+        ran.stderr.contains("--hyperparams-file nowhere: cannot be read: No such file"),
+        "{}",
+        ran.stderr
+    );
+    let ran = sandbox.run(&["--hyperparams-file=.", "--", "./nobody"]);
+    assert!(ran.stderr.contains("--hyperparams-file .: the payload cannot be read"), "{}", ran.stderr);
 }
 
 #[test]
