@@ -8,7 +8,7 @@ use std::fs;
 use foreign::{Foreign, Task};
 use trainwire::record::Scalar;
 use trainwire::{Job, TaskEnd, TrainingTask};
-use trainwire_protocol::task_builder::TaskBuilder;
+use trainwire_protocol::task_builder::{TaskBuilder, task_head};
 use trainwire_tests::{Peer, Stage, Watch, result, within};
 
 #[tokio::test]
@@ -84,5 +84,9 @@ fn ours_are_read(foreign: &Foreign) {
             .build()
             .expect("a task");
         assert_eq!(foreign.read(ours.as_bytes()), task);
+        // As produced in place: the hyperparameters lie behind the rest.
+        let size = task.hyperparams.len();
+        let head = task_head(&task.task_id, &task.model_name, task.max_epochs, size).expect("a head");
+        assert_eq!(foreign.read(&[head.as_slice(), &task.hyperparams].concat()), task);
     }
 }

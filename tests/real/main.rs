@@ -2,6 +2,7 @@
 //! everything, and are started by hand.
 
 mod attached;
+mod crashes;
 mod deaths;
 mod endings;
 mod open;
