@@ -338,7 +338,7 @@ def test_nothing_its_owner_tries_changes_a_byte(orchestrator: Orchestrator, star
     pid, address = map(int, trainer.stdout.readline().split())
 
     for name, attempt in handles.attempts().items():
-        with pytest.raises(OSError, match="Errno|^$"):
+        with pytest.raises(OSError, match=r"Errno|^$"):
             attempt()
         assert os.fstat(descriptor).st_size == len(task), name
     # The trainer's own mapping, from outside.
