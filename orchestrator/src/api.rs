@@ -1,5 +1,7 @@
 //! The orchestrator as its callers see it: start it, submit jobs, follow them, stop them.
 
+mod look;
+
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -73,12 +75,7 @@ impl Orchestrator {
         let (reply, answer) = oneshot::channel();
         let submit = Message::Submit { job_id: job_id.clone(), spec: Box::new(spec), tasks, taken, reply };
         match self.inner.ask(submit, answer).await? {
-            Ok(feed) => Ok(JobHandle {
-                socket: self.inner.layout.socket(&job_id),
-                feed,
-                inner: Arc::clone(&self.inner),
-                durability,
-            }),
+            Ok(feed) => Ok(self.handle(feed, durability)),
             Err((code, text)) => Err(SubmitError::Rejected { code, text }),
         }
     }
@@ -210,13 +207,7 @@ impl JobHandle {
     /// # Errors
     /// There is no such task, or the orchestrator is gone.
     pub async fn stop_task(&self, task_id: &str, reason: StopReason) -> Result<(), OrchestratorError> {
-        let task = self.feed.with_fold(|fold| fold.task_no(task_id));
-        let Some(task) = task else {
-            return Err(OrchestratorError::NoSuchTask {
-                job_id: self.id().to_string(),
-                task_id: task_id.to_owned(),
-            });
-        };
+        let task = self.task_no(task_id)?;
         self.ask_to_stop(Some(task), reason, false).await
     }
 

@@ -38,7 +38,7 @@
 //! | `journal` | SQLite, or memory |
 //! | `listener`, `connection` | a job's socket, a trainer's connection |
 //! | `process` | trainers as processes |
-//! | `events`, `stream`, `outcome` | what callers see of it |
+//! | `events`, `stream`, `outcome`, [`status`] | what callers see of it |
 //!
 //! # Errors
 //!
@@ -70,6 +70,7 @@ mod readiness;
 pub mod record;
 pub mod scheduler;
 mod start;
+pub mod status;
 mod stream;
 mod submission;
 mod task_buffer;
@@ -83,6 +84,7 @@ pub use events::{Event, What};
 pub use job::{Durability, JobSpec, StopReason};
 pub use outcome::{JobOutcome, TaskEnd, TaskOutcome};
 pub use record::{Record, Seq};
+pub use status::{JobStatus, TaskStatus};
 pub use stream::EventStream;
 pub use submission::Job;
 pub use task_buffer::TaskBuffer;

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::journal::Entry;
 use crate::record::{Ending, Metrics, Next, Record, TaskNo, TrainerNo};
+use crate::status::{AttemptLog, TaskCounts};
 
 /// A job that has ended.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,7 +76,25 @@ pub enum TaskEnd {
 pub(crate) struct Fold {
     /// By number: that is the order in which they were submitted.
     tasks: Vec<Folding>,
-    logs: HashMap<TrainerNo, PathBuf>,
+    logs: HashMap<TrainerNo, TrainerLog>,
+    counts: TaskCounts,
+}
+
+/// The output of one trainer.
+#[derive(Debug)]
+struct TrainerLog {
+    path: PathBuf,
+    /// Where what it was given begins, ascending.
+    marks: Vec<u64>,
+}
+
+/// Where the output of one attempt is.
+#[derive(Debug)]
+struct Span {
+    attempt: u32,
+    trainer: TrainerNo,
+    from: Option<u64>,
+    over: bool,
 }
 
 #[derive(Debug)]
@@ -83,9 +102,8 @@ struct Folding {
     number: TaskNo,
     task_id: Arc<str>,
     model_name: Arc<str>,
-    attempts: u32,
-    /// That had it last.
-    trainer: Option<TrainerNo>,
+    /// One an attempt.
+    spans: Vec<Span>,
     started_at: Option<SystemTime>,
     duration: Duration,
     evidence: Vec<Ending>,
@@ -100,22 +118,31 @@ impl Fold {
                     number: *task,
                     task_id: task_id.as_str().into(),
                     model_name: model_name.as_str().into(),
-                    attempts: 0,
-                    trainer: None,
+                    spans: Vec::new(),
                     started_at: None,
                     duration: Duration::ZERO,
                     evidence: Vec::new(),
                     end: None,
                 });
+                self.counts.waiting += 1;
             }
             Record::TrainerSpawned { trainer, log, .. } => {
-                self.logs.insert(*trainer, PathBuf::from(log));
+                self.logs.insert(*trainer, TrainerLog { path: PathBuf::from(log), marks: Vec::new() });
             }
-            Record::Delivered { trainer, attempt, .. } => {
+            Record::Delivered { trainer, attempt, log_from, .. } => {
+                if let (Some(log), Some(from)) = (self.logs.get_mut(trainer), log_from)
+                    && log.marks.last() != Some(from)
+                {
+                    log.marks.push(*from);
+                }
                 if let Some(task) = self.task_mut(entry) {
-                    task.attempts = *attempt;
-                    task.trainer = Some(*trainer);
+                    // One that never reached the trainer's code has left nothing.
+                    task.spans.pop_if(|span| span.attempt == *attempt);
+                    let span = Span { attempt: *attempt, trainer: *trainer, from: *log_from, over: false };
+                    task.spans.push(span);
                     task.started_at = Some(entry.at);
+                    self.counts.waiting -= 1;
+                    self.counts.running += 1;
                 }
             }
             Record::Started { .. } => {
@@ -127,12 +154,19 @@ impl Fold {
                 if let Some(task) = self.task_mut(entry) {
                     let started_at = task.started_at.take().unwrap_or(entry.at);
                     task.duration = entry.at.duration_since(started_at).unwrap_or_default();
+                    if let Some(span) = task.spans.last_mut() {
+                        span.over = true;
+                    }
                     task.end(Some(ending), next);
+                    self.counts.running -= 1;
+                    *self.counts.after(next) += 1;
                 }
             }
             Record::Closed { next, .. } => {
                 if let Some(task) = self.task_mut(entry) {
                     task.end(None, next);
+                    self.counts.waiting -= 1;
+                    *self.counts.after(next) += 1;
                 }
             }
             _ => {}
@@ -147,17 +181,49 @@ impl Fold {
         self.tasks.iter().find(|task| &*task.task_id == task_id).map(|task| task.number)
     }
 
+    /// Of a job that has ended: every task has then.
     pub(crate) fn outcome(&self) -> JobOutcome {
-        let tasks = self.tasks.iter().map(|task| TaskOutcome {
+        JobOutcome { tasks: self.outcomes(|_| true) }
+    }
+
+    /// Those of the tasks that have ended as `wanted`.
+    pub(crate) fn outcomes(&self, wanted: impl Fn(&TaskEnd) -> bool) -> Vec<TaskOutcome> {
+        let ended = self.tasks.iter().filter(|task| task.end.as_ref().is_some_and(&wanted));
+        ended.filter_map(|task| self.outcome_of(task)).collect()
+    }
+
+    pub(crate) fn task_outcome(&self, task: TaskNo) -> Option<TaskOutcome> {
+        self.outcome_of(self.tasks.get(self.index(task)?)?)
+    }
+
+    pub(crate) fn counts(&self) -> TaskCounts {
+        self.counts
+    }
+
+    /// Where the output of a task's attempts is.
+    pub(crate) fn logs(&self, task: TaskNo) -> Vec<AttemptLog> {
+        let spans = self.index(task).and_then(|index| self.tasks.get(index)).map(|task| &task.spans);
+        let logs = spans.into_iter().flatten().map(|span| {
+            let log = self.logs.get(&span.trainer);
+            let from = span.from.unwrap_or(0);
+            let after = log.map_or(&[][..], |log| &log.marks);
+            let to = after.get(after.partition_point(|mark| *mark <= from)).copied();
+            let path = log.map(|log| log.path.clone());
+            AttemptLog { attempt: span.attempt, path, from, to, over: span.over }
+        });
+        logs.collect()
+    }
+
+    fn outcome_of(&self, task: &Folding) -> Option<TaskOutcome> {
+        let last = task.spans.last();
+        Some(TaskOutcome {
             task_id: Arc::clone(&task.task_id),
             model_name: Arc::clone(&task.model_name),
-            // Of a job that has ended every task has.
-            state: task.end.clone().unwrap_or(TaskEnd::Cancelled),
-            attempts: task.attempts,
-            log: task.trainer.and_then(|trainer| self.logs.get(&trainer)).cloned(),
+            state: task.end.clone()?,
+            attempts: last.map_or(0, |span| span.attempt),
+            log: last.and_then(|span| Some(self.logs.get(&span.trainer)?.path.clone())),
             duration: task.duration,
-        });
-        JobOutcome { tasks: tasks.collect() }
+        })
     }
 
     /// The task an entry is about.
@@ -168,6 +234,19 @@ impl Fold {
 
     fn index(&self, task: TaskNo) -> Option<usize> {
         self.tasks.binary_search_by_key(&task, |task| task.number).ok()
+    }
+}
+
+impl TaskCounts {
+    /// The count of those of whom this became.
+    fn after(&mut self, next: &Next) -> &mut usize {
+        match next {
+            Next::Queued { .. } => &mut self.waiting,
+            Next::Succeeded => &mut self.succeeded,
+            Next::Cancelled => &mut self.cancelled,
+            Next::Stopped => &mut self.stopped,
+            Next::Dead { .. } => &mut self.dead,
+        }
     }
 }
 

@@ -132,6 +132,9 @@ pub enum Record {
         trainer: TrainerNo,
         /// 1, 2, …: as people count.
         attempt: u32,
+        /// Where in the trainer's log its output begins, in bytes; absent where there is no log of ours.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        log_from: Option<u64>,
     },
     /// The trainer's code has it: from here the attempt is charged.
     Started {

@@ -8,6 +8,7 @@ use crate::outcome::TaskEnd;
 use crate::record::{Ending, Exit, Record};
 use crate::training_task::TrainingTask;
 
+mod look;
 mod open;
 mod payloads;
 

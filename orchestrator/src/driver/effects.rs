@@ -104,9 +104,6 @@ impl Driver {
         }
         deliver.task_size = payload.size_bytes();
         deliver.place = payload.place();
-        if let Some(trainer) = self.scheduler.trainer_of(connection) {
-            self.mark_log(trainer, deliver.delivery.0);
-        }
         self.command(connection, Command::Deliver { deliver, payload });
     }
 }

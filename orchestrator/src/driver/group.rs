@@ -33,7 +33,11 @@ enum Act {
         report: Report,
     },
     Perform(Effect),
+    Tell(Tell),
 }
+
+/// Gives an answer to who asked.
+pub(super) type Tell = Box<dyn FnOnce() + Send>;
 
 impl Group {
     /// The disk is far behind: no more is taken until it has caught up.
@@ -72,7 +76,10 @@ impl Driver {
 
     pub(super) fn decide(&mut self, input: Input) {
         let decision = self.scheduler.handle(self.now, input);
-        for record in decision.records {
+        for mut record in decision.records {
+            if let Record::Delivered { delivery, trainer, log_from, .. } = &mut record {
+                *log_from = self.mark_log(*trainer, *delivery);
+            }
             self.seq = Seq(self.seq.0 + 1);
             if let Record::JobSubmitted { job, spec } = &record {
                 self.open_job(*job, spec);
@@ -101,6 +108,11 @@ impl Driver {
         if self.scheduler.trainer_of(connection) == Some(holder.trainer) {
             self.collecting.acts.push(Act::Progress { task, attempt: delivered.attempt, report });
         }
+    }
+
+    /// Answers a question once everything the answer rests on is committed.
+    pub(super) fn tell(&mut self, tell: Tell) {
+        self.collecting.acts.push(Act::Tell(tell));
     }
 
     pub(super) fn commit_or_perform(&mut self) {
@@ -136,6 +148,7 @@ impl Driver {
                 }
                 Act::Progress { task, attempt, report } => self.publish_progress(task, attempt, report),
                 Act::Perform(effect) => self.perform(effect),
+                Act::Tell(tell) => tell(),
             }
         }
         drop(entries);

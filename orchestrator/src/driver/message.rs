@@ -8,6 +8,7 @@ use trainwire_protocol::task::VerifiedTask;
 use trainwire_unix::ProcessIdentity;
 
 use super::group::discard;
+use super::query::Query;
 use super::{ConnectionSlot, Driver};
 use crate::budget::Taken;
 use crate::connection::{Arrival, Command, Peer};
@@ -44,6 +45,7 @@ pub(crate) enum Message {
         kill: bool,
         reply: oneshot::Sender<()>,
     },
+    Ask(Query),
     Connected {
         connection: ConnectionNo,
         peer: Peer,
@@ -101,6 +103,7 @@ impl Driver {
                 self.tickets.insert(ticket, Reply::Done(reply));
                 self.decide(Input::Stop { ticket, job, task, reason, kill });
             }
+            Message::Ask(query) => self.look(query),
             Message::Connected { connection, peer, commands } => {
                 self.connections.insert(connection, ConnectionSlot { commands, pidfd: peer.pidfd });
             }

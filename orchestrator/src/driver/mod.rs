@@ -17,6 +17,7 @@ mod effects;
 mod group;
 mod message;
 mod pause;
+mod query;
 mod trainers;
 
 use std::collections::{HashMap, VecDeque};
@@ -48,6 +49,7 @@ use group::Group;
 pub(crate) use message::Message;
 use message::Reply;
 use pause::CatchingUp;
+pub(crate) use query::Query;
 use trainers::TrainerSlot;
 
 /// What an orchestrator is made of when it starts.

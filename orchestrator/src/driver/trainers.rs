@@ -136,18 +136,23 @@ impl Driver {
         }
     }
 
-    /// What the trainer writes from now on is of this delivery. While it has an earlier one, that
-    /// one's mark serves both, so that a round of short tasks costs one look at the file.
-    pub(super) fn mark_log(&mut self, trainer: TrainerNo, delivery: DeliveryNo) {
-        if let Some(TrainerSlot::Started { process, marks }) = self.trainers.get_mut(&trainer)
-            && let Some(log) = process.log()
-        {
-            let from = match marks.back() {
-                Some((_, from)) => *from,
-                None => log.metadata().map_or(0, |found| found.len()),
-            };
-            marks.push_back((delivery, from));
-        }
+    /// Where the output of this delivery begins: what the trainer writes from now on is of it. While it
+    /// has an earlier one, that one's mark serves both, so that a round of short tasks costs one look at
+    /// the file.
+    pub(super) fn mark_log(&mut self, trainer: TrainerNo, delivery: DeliveryNo) -> Option<u64> {
+        let connected = self.scheduler.connection_of(trainer).is_some();
+        let Some(TrainerSlot::Started { process, marks }) = self.trainers.get_mut(&trainer) else {
+            return None;
+        };
+        let log = process.log()?;
+        let from = match marks.back() {
+            Some((_, from)) => *from,
+            None if connected => log.metadata().map_or(0, |found| found.len()),
+            // A process that was started for this one delivery.
+            None => 0,
+        };
+        marks.push_back((delivery, from));
+        Some(from)
     }
 
     pub(super) fn forget_delivery(&mut self, delivery: DeliveryNo) {

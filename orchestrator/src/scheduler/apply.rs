@@ -91,7 +91,7 @@ impl Durable {
                 job.trainers.remove(trainer);
                 job.start_failures += u32::from(*start_failed);
             }
-            Record::Delivered { delivery, task, trainer, attempt } => {
+            Record::Delivered { delivery, task, trainer, attempt, .. } => {
                 next(&self.deliveries, *delivery)?;
                 let holder = at_mut(&mut self.trainers, trainer.0)?;
                 let state = &mut at_mut(&mut self.tasks, task.0)?.state;

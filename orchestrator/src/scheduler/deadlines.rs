@@ -50,6 +50,11 @@ impl Deadlines {
         self.0.first().map(|(at, _)| *at)
     }
 
+    /// All of them, earliest first.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Instant, Due)> {
+        self.0.iter().copied()
+    }
+
     /// The earliest that has passed.
     pub(super) fn pop(&mut self, now: Instant) -> Option<Due> {
         if self.next()? > now {

@@ -76,7 +76,7 @@ impl Scheduler {
         let delivery = self.state.deliveries.len() as u64 + 1;
         let (attempt, size_bytes) =
             self.state.task(task_no).map_or((1, 0), |task| (task.starts + 1, task.size_bytes));
-        self.record(Record::Delivered { delivery, task: task_no, trainer, attempt });
+        self.record(Record::Delivered { delivery, task: task_no, trainer, attempt, log_from: None });
         if let Some(live) = self.trainers.get_mut(&trainer) {
             live.delivered_at.push_back((delivery, now));
             live.held_bytes += size_bytes;

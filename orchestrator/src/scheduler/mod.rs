@@ -18,6 +18,7 @@
 //! | `deadlines` | what falls due when |
 //! | `state`, `apply` | what the records say, and the only code that changes it |
 //! | `live` | what a restart forgets |
+//! | `status` | what a task waits for, in answer to a question; decides nothing |
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
@@ -44,6 +45,7 @@ mod presence;
 mod reports;
 mod retry;
 mod state;
+mod status;
 mod submit;
 #[cfg(test)]
 mod tests;

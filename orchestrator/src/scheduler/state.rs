@@ -174,6 +174,11 @@ impl Durable {
         at(&self.jobs, number.0)
     }
 
+    /// The number of the job of this id.
+    pub fn job_no(&self, job_id: &str) -> Option<JobNo> {
+        self.job_ids.get(job_id).copied()
+    }
+
     /// A task by its number.
     pub fn task(&self, number: TaskNo) -> Option<&Task> {
         at(&self.tasks, number.0)

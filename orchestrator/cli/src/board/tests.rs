@@ -36,7 +36,10 @@ impl Run {
             None,
             Record::TrainerSpawned { trainer, pid: 1, start_ticks: 1, boot_id: String::new(), log },
         );
-        self.then(Some(task), Record::Delivered { delivery: 1, task: TaskNo(1), trainer, attempt: 1 });
+        self.then(
+            Some(task),
+            Record::Delivered { delivery: 1, task: TaskNo(1), trainer, attempt: 1, log_from: None },
+        );
         self.then(Some(task), Record::Started { delivery: 1 })
     }
 

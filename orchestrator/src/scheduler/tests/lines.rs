@@ -17,7 +17,7 @@ impl World {
                 format!("T{} ended: {exit}", trainer.0)
             }
             Record::TrainerEnded { trainer, exit, .. } => format!("T{} start failed: {exit}", trainer.0),
-            Record::Delivered { delivery, task, trainer, attempt } => {
+            Record::Delivered { delivery, task, trainer, attempt, .. } => {
                 format!("delivered D{delivery}: {} to T{}, attempt {attempt}", self.task_id(*task), trainer.0)
             }
             Record::Started { delivery } => format!("started D{delivery}"),

@@ -44,7 +44,13 @@ fn records() -> Vec<Record> {
         },
         Record::TrainerNoticed { trainer: TrainerNo(1), condition: Condition::Unresponsive },
         Record::TrainerEnded { trainer: TrainerNo(1), exit: Exit::Code { code: 3 }, start_failed: false },
-        Record::Delivered { delivery: 7, task: TaskNo(1), trainer: TrainerNo(1), attempt: 1 },
+        Record::Delivered {
+            delivery: 7,
+            task: TaskNo(1),
+            trainer: TrainerNo(1),
+            attempt: 1,
+            log_from: Some(0),
+        },
         Record::Started { delivery: 7 },
         Record::Checkpointed {
             delivery: 7,
