@@ -19,13 +19,14 @@ import flatbuffers
 
 SCHEMA = Path(__file__).parents[2] / "schema"
 
-HELLO, WELCOME, REFUSED, DELIVER, STARTED, REPORT = 1, 2, 3, 5, 6, 7
-CHECKPOINT, RESULT, ACK, STOP, HEARTBEAT, BYE = 8, 9, 10, 11, 12, 14
+HELLO, WELCOME, REFUSED, SLAB, DELIVER, STARTED, REPORT = 1, 2, 3, 4, 5, 6, 7
+CHECKPOINT, RESULT, ACK, STOP, HEARTBEAT, RELEASE, BYE = 8, 9, 10, 11, 12, 13, 14
 
 TABLES = {
     HELLO: "Hello",
     WELCOME: "Welcome",
     REFUSED: "Refused",
+    SLAB: "Slab",
     DELIVER: "Deliver",
     STARTED: "Started",
     REPORT: "Report",
@@ -34,6 +35,7 @@ TABLES = {
     ACK: "Ack",
     STOP: "Stop",
     HEARTBEAT: "Heartbeat",
+    RELEASE: "Release",
     BYE: "Bye",
 }
 

@@ -28,8 +28,8 @@ impl TrainerSession {
                         }))?;
                     }
                 }
-                self.outbox.flush(now, writer)?;
                 self.held.flush(writer)?;
+                self.outbox.flush(now, writer)?;
                 if self.outbox.awaits_ack() {
                     link.watch_silence(now);
                 }

@@ -1,0 +1,499 @@
+"""Tasks in memory that is filled again: read in place, and given back when nobody looks any more."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import slab
+import wire
+from conftest import Start, Trainer
+from orchestrator import Orchestrator, Peer, metrics
+from slab import Slab, deliveries
+from test_endings import outcome
+
+MIB = 1 << 20
+
+
+def large_task(fill: int = 7, size: int = 200_000) -> bytes:
+    """Its one parameter is a byte string that is read in place."""
+    weights = b"\x81\xa7weights\xc6" + size.to_bytes(4, "big") + bytes([fill]) * size
+    return wire.task(hyperparams=weights)
+
+
+def welcomed(orchestrator: Orchestrator) -> Peer:
+    """The IO thread ticks with its heartbeats."""
+    return orchestrator.accept().welcome(heartbeatMs=50)
+
+
+def heartbeats_only(peer: Peer, count: int = 3) -> None:
+    """That many heartbeats, and nothing else between them."""
+    peer.heartbeats.clear()
+    while len(peer.heartbeats) < count:
+        before = len(peer.received)
+        data = peer.socket.recv(1 << 16)
+        assert data, "the trainer has gone"
+        peer.received += data
+        assert len(peer.received) > before
+        while (taken := wire.take_frame(peer.received)) is not None:
+            kind, message, size = taken
+            peer.received = peer.received[size:]
+            assert kind == wire.HEARTBEAT, f"{wire.TABLES[kind]}: {vars(message)}"
+            peer.heartbeats.append(message)
+
+
+def released(peer: Peer) -> list[int]:
+    return deliveries(peer.until(wire.RELEASE).deliveries)
+
+
+def test_a_task_is_read_where_it_is(orchestrator: Orchestrator, start: Start) -> None:
+    trainer = start("""
+        import copy, hashlib, pickle
+        import numpy as np
+        for task in trainwire.tasks():
+            with task:
+                weights = task.params["weights"]
+                array = np.frombuffer(weights, dtype=np.uint8)
+                address = array.__array_interface__["data"][0]
+                for line in open("/proc/self/maps"):
+                    start, end = (int(part, 16) for part in line.split()[0].split("-"))
+                    if start <= address < end:
+                        print(line.split()[1], "slab-of-a-test" in line)
+                print(type(weights).__name__, len(weights), array.sum(), array.flags.writeable)
+                print(task.task_id, task.model_name, task.max_epochs, len(task.hyperparams))
+                for copied in (pickle.loads(pickle.dumps(weights)), copy.deepcopy(weights)):
+                    print(type(copied).__name__, copied == weights, hash(copied) == hash(weights))
+                print(weights[3], bytes(weights[:2]), weights == weights[:], repr(weights))
+                del weights, array
+            del task
+    """)
+    peer = welcomed(orchestrator)
+    memory = Slab(MIB)
+    memory.share(peer)
+    memory.deliver(peer, 1, large_task(), offset=4096)
+    assert outcome(peer.acked_result()) == "Succeeded"
+    assert released(peer) == [1]
+    peer.bye()
+    assert trainer.ends().splitlines() == [
+        "r--s True",
+        "Buffer 200000 1400000 False",
+        "t1 sgd 10 200014",
+        "bytes True True",
+        "bytes True True",
+        "7 b'\\x07\\x07' True <trainwire.Buffer of 200000 bytes>",
+    ]
+
+
+KEPT: dict[str, tuple[str, str]] = {
+    "the buffer": ("kept = task.hyperparams", "del kept"),
+    "a buffer among the parameters": ("kept = task.params['weights']", "del kept"),
+    "the parameters": ("kept = task.params", "kept.clear()"),
+    "a slice": ("kept = task.hyperparams[100:110]", "kept.release()"),
+    "a slice of a slice, cast": ("kept = memoryview(task.hyperparams)[8:][8:16].cast('Q')", "del kept"),
+    "an array": ("kept = np.frombuffer(task.hyperparams, np.uint8)", "del kept"),
+    "a view of a view of an array": (
+        "kept = np.frombuffer(task.hyperparams, np.uint8, 70_000)[::2].reshape(7, -1)[1:, ::3].T",
+        "del kept",
+    ),
+    "an array in a cycle": (
+        "kept = [np.frombuffer(task.hyperparams, np.uint8)]; kept.append(kept)",
+        "del kept; gc.collect()",
+    ),
+    "the task in a cycle": (
+        "kept = type('Model', (), {})(); kept.task, kept.me = task, kept",
+        "del kept; gc.collect()",
+    ),
+    "a generator": (
+        "kept = (byte for byte in memoryview(task.hyperparams)); next(kept)",
+        "kept.close()",
+    ),
+    "a traceback": (
+        """
+def write(view):
+    view[0] = 1
+try:
+    write(memoryview(task.hyperparams))
+except TypeError as error:
+    kept = error
+""",
+        "del kept",
+    ),
+    "another thread": (
+        """
+leave = threading.Event()
+def hold(view):
+    leave.wait()
+kept = threading.Thread(target=hold, args=(memoryview(task.hyperparams)[5:],))
+kept.start()
+""",
+        "leave.set(); kept.join()",
+    ),
+}
+
+
+@pytest.mark.parametrize("keep", KEPT)
+def test_it_is_released_when_the_last_view_is_gone(
+    orchestrator: Orchestrator, start: Start, keep: str
+) -> None:
+    take, let_go = KEPT[keep]
+    trainer = start(f"""
+        import gc, threading
+        import numpy as np
+        gc.disable()
+        tasks = trainwire.tasks()
+        task = next(tasks)
+        with task:
+            exec({take!r})
+        task = next(tasks)
+        with task:
+            while not task.should_stop:
+                time.sleep(0.01)
+            exec({let_go!r})
+            task.finish()
+    """)
+    peer = welcomed(orchestrator)
+    memory = Slab(MIB)
+    memory.share(peer)
+    memory.deliver(peer, 1, large_task())
+    peer.acked_result(1)
+    peer.deliver(2)
+    peer.until(wire.STARTED)
+    heartbeats_only(peer)
+    peer.stop(2)
+    assert released(peer) == [1]
+    assert outcome(peer.acked_result(2)) == "Stopped"
+    peer.bye()
+    trainer.ends()
+
+
+def test_many_releases_share_a_frame(orchestrator: Orchestrator, start: Start) -> None:
+    trainer = start("""
+        kept = []
+        for task in trainwire.tasks():
+            with task:
+                if task.hyperparams:
+                    kept.append(memoryview(task.hyperparams))
+                else:
+                    kept.clear()
+    """)
+    peer = welcomed(orchestrator)
+    memory = Slab(8 * MIB)
+    memory.share(peer)
+    for delivery in range(1, 21):
+        memory.deliver(peer, delivery, large_task(), offset=4096 * 64 * (delivery - 1))
+        peer.acked_result(delivery)
+    peer.deliver(21, wire.task(hyperparams=b""))
+    assert released(peer) == list(range(1, 21))
+    peer.acked_result(21)
+    peer.bye()
+    trainer.ends()
+
+
+def test_views_alive_at_a_fork_are_never_released(orchestrator: Orchestrator, start: Start) -> None:
+    trainer = start("""
+        import hashlib, warnings
+        warnings.simplefilter("ignore", DeprecationWarning)
+        for task in trainwire.tasks():
+            with task:
+                view = memoryview(task.hyperparams)
+                if task.task_id == "forks":
+                    ready, go = os.pipe(), os.pipe()
+                    before = hashlib.sha256(view).hexdigest()
+                    if os.fork() == 0:
+                        del task                       # the child's own copies come and go
+                        os.close(go[1])
+                        os.read(go[0], 1)              # until the parent is through with its own
+                        same = hashlib.sha256(view).hexdigest() == before
+                        print("same" if same else "changed", flush=True)
+                        os._exit(0)
+                if task.task_id == "last":
+                    os.write(go[1], b"!")
+                    os.wait()
+                del view
+    """)
+    peer = welcomed(orchestrator)
+    memory = Slab(2 * MIB)
+    memory.share(peer)
+    tasks = {name: wire.task(task_id=name, hyperparams=bytes([n]) * 100_000) for n, name in enumerate(NAMES)}
+    for delivery, name in enumerate(NAMES, start=1):
+        memory.deliver(peer, delivery, tasks[name], offset=4096 * 30 * delivery)
+        if delivery > 1 and NAMES[delivery - 2] != "forks":
+            assert released(peer) == [delivery - 1]
+        peer.acked_result(delivery)
+    # What was lent while the fork was made is still listed by the next Hello.
+    peer.close()
+    peer = welcomed(orchestrator)
+    assert deliveries(peer.hello.held) in ([2], [2, 5])
+    peer.bye()
+    assert trainer.ends() == "same\n"
+
+
+NAMES = ["before", "forks", "after", "again", "last"]
+
+
+def test_a_new_connection_says_what_is_held(orchestrator: Orchestrator, start: Start) -> None:
+    trainer = start("""
+        kept = {}
+        for task in trainwire.tasks():
+            with task:
+                kept[task.task_id] = memoryview(task.hyperparams)
+                while task.task_id == "waits" and not task.should_stop:
+                    time.sleep(0.01)
+                if task.task_id == "waits":
+                    del kept["first"]
+            del task
+            kept.pop("third", None)
+    """)
+    task = {
+        name: wire.task(task_id=name, hyperparams=bytes(100_000)) for name in ("first", "second", "third")
+    }
+    peer = welcomed(orchestrator)
+    memory = Slab(MIB)
+    memory.share(peer)
+    for delivery, name in enumerate(("first", "second"), start=1):
+        memory.deliver(peer, delivery, task[name], offset=4096 * 30 * delivery)
+        peer.acked_result(delivery)
+    peer.deliver(3, wire.task(task_id="waits"))
+    peer.until(wire.STARTED)
+    peer.stop(3)
+    # Its Release may be lost with this connection.
+    peer.close()
+    peer = orchestrator.accept()
+    peer.hello = peer.expect(wire.HELLO)
+    held = deliveries(peer.hello.held)
+    assert held in ([1, 2], [2])
+    kept = [wire.make("KeptDelivery", delivery=one.delivery, keep=True) for one in peer.hello.inHand or []]
+    peer.send(
+        wire.WELCOME, protocol=1, heartbeatMs=50, recvTimeoutMs=5000, orphanTimeoutMs=600_000, inHand=kept
+    )
+    if kept:
+        peer.stop(3)
+        peer.acked_result(3)
+    # A slab of another connection is not this one's.
+    slab.deliver(peer, 4, len(task["third"]), 4096)
+    result = peer.result(4)
+    assert (outcome(result), result.code) == ("Returned", b"bad_range")
+    peer.ack(result)
+    memory.share(peer)
+    memory.deliver(peer, 5, task["third"], offset=4096 * 90)
+    peer.acked_result(5)
+    while 5 not in released(peer):
+        pass
+    peer.close()
+    peer = welcomed(orchestrator)
+    assert deliveries(peer.hello.held) == [2]
+    peer.bye()
+    trainer.ends()
+
+
+def test_what_is_not_in_the_slab_goes_back(orchestrator: Orchestrator, start: Start) -> None:
+    trainer = start(LOOP)
+    peer = welcomed(orchestrator)
+    task = large_task()
+    slab.deliver(peer, 1, len(task), 0)
+    expect_return(peer, 1, b"bad_range")
+    memory = Slab(MIB)
+    memory.share(peer)
+    bad = [
+        (4, 100),
+        (MIB, 8),
+        (MIB - 8, 16),
+        (2**64 - 8, 16),
+        (0, MIB + 1),
+        (8, 2**64 - 1),
+        (2**64 - 8, 2**64 - 8),
+    ]
+    for delivery, (offset, size) in enumerate(bad, start=2):
+        slab.deliver(peer, delivery, size, offset)
+        expect_return(peer, delivery, b"bad_range")
+    slab.deliver(peer, 20, len(task), 0, slab=2)
+    expect_return(peer, 20, b"bad_range")
+    slab.deliver(peer, 21, 0, MIB)
+    expect_return(peer, 21, b"bad_task")
+    memory.deliver(peer, 22, task, offset=MIB - len(task) // 8 * 8 - 8)
+    assert outcome(peer.acked_result(22)) == "Succeeded"
+    # The last one counts.
+    other = Slab(2 * MIB, number=2)
+    other.share(peer)
+    slab.deliver(peer, 23, len(task), 0, slab=1)
+    expect_return(peer, 23, b"bad_range")
+    other.deliver(peer, 24, task, offset=MIB)
+    assert outcome(peer.acked_result(24)) == "Succeeded"
+    peer.bye()
+    trainer.ends()
+
+
+def pipe() -> int:
+    return os.pipe()[0]
+
+
+def unsealed(without: int) -> Callable[[], int]:
+    return lambda: Slab(MIB, seals=slab.SEALS & ~without).descriptor
+
+
+BAD_SLABS: dict[str, tuple[Callable[[], int], bytes]] = {
+    "shrinkable": (unsealed(slab.SHRINK), b"not_sealed"),
+    "growable": (unsealed(slab.GROW), b"not_sealed"),
+    "writable": (unsealed(slab.FUTURE_WRITE), b"not_sealed"),
+    "sealable": (unsealed(slab.SEAL), b"not_sealed"),
+    "smaller than announced": (lambda: Slab(MIB - 4096).descriptor, b"size_mismatch"),
+    "larger than announced": (lambda: Slab(MIB + 1).descriptor, b"size_mismatch"),
+    "a pipe": (pipe, b"payload_not_memory"),
+    "a file": (lambda: os.open("/dev/null", os.O_RDONLY), b"payload_not_memory"),
+}
+
+
+@pytest.mark.parametrize("bad", BAD_SLABS)
+def test_a_slab_that_is_none(orchestrator: Orchestrator, start: Start, bad: str) -> None:
+    make, code = BAD_SLABS[bad]
+    trainer = start(LOOP)
+    peer = welcomed(orchestrator)
+    slab.share(peer, [make()], slab=1, size=MIB)
+    slab.deliver(peer, 1, 1000, 0)
+    expect_return(peer, 1, code)
+    works_on(peer, trainer)
+
+
+def test_a_slab_whose_descriptor_is_lost(orchestrator: Orchestrator, start: Start) -> None:
+    trainer = start("""
+        import resource
+        tasks = trainwire.tasks()
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        next_free = os.dup(0); os.close(next_free)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (next_free, hard))
+        for task in tasks:
+            with task:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            del task
+    """)
+    peer = welcomed(orchestrator)
+    memory = Slab(MIB)
+    peer.deliver(1)
+    # In one piece with its frame, so that the limit is still in force.
+    memory.share(peer)
+    memory.deliver(peer, 2, large_task())
+    results = {}
+    while len(results) < 2:
+        result = peer.until(wire.RESULT)
+        results[result.delivery] = result
+        peer.ack(result)
+    assert outcome(results[1]) == "Succeeded"
+    assert (outcome(results[2]), results[2].code) in (
+        ("Returned", b"descriptor_missing"),
+        ("Succeeded", None),
+    )
+    works_on(peer, trainer)
+
+
+def test_a_delivery_stopped_before_its_start_is_released(orchestrator: Orchestrator, start: Start) -> None:
+    trainer = start("""
+        for task in trainwire.tasks():
+            with task:
+                while not task.should_stop:
+                    time.sleep(0.01)
+    """)
+    peer = welcomed(orchestrator)
+    memory = Slab(MIB)
+    memory.share(peer)
+    peer.deliver(1)
+    peer.until(wire.STARTED)
+    memory.deliver(peer, 2, large_task())
+    peer.stop(2)
+    assert released(peer) == [2]
+    assert peer.acked_result(2).code == b"stopped_before_start"
+    peer.stop(1)
+    peer.acked_result(1)
+    peer.bye()
+    trainer.ends()
+
+
+def test_no_byte_under_a_view_changes(orchestrator: Orchestrator, start: Start) -> None:
+    """The orchestrator overwrites what is released at once, while the trainer keeps views of older tasks
+    in every order."""
+    trainer = start("""
+        import hashlib, random, threading
+        import numpy as np
+        random.seed(7)
+        kept, wrong = [], []
+        def check():
+            for digest, view in list(kept):
+                if hashlib.blake2b(view).digest() != digest:
+                    wrong.append(digest)
+        for task in trainwire.tasks():
+            with task:
+                view = task.params["weights"] if random.random() < 0.5 else task.hyperparams
+                if random.random() < 0.5:
+                    view = np.frombuffer(view, np.uint8)[random.randrange(1000):]
+                kept.append((hashlib.blake2b(view).digest(), view))
+                del view
+                check()
+                while len(kept) > 3 or (kept and random.random() < 0.3):
+                    kept.pop(random.randrange(len(kept)))
+                checker = threading.Thread(target=check)
+                checker.start(), checker.join()
+            del task
+        print(len(wrong))
+    """)
+    peer = welcomed(orchestrator)
+    slots, slot_size = 6, 256 << 10
+    memory = Slab(slots * slot_size)
+    memory.share(peer)
+    free, used = list(range(slots)), {}
+    random = np.random.default_rng(7)
+    refilled = 0
+    for delivery in range(1, 301):
+        while not free:
+            for one in released(peer):
+                free.append(used.pop(one))
+        slot = free.pop(0)
+        refilled += delivery > slots
+        # Noise over all of the slot first: whoever still looked would see it.
+        memory.memory[slot * slot_size : (slot + 1) * slot_size] = random.bytes(slot_size)
+        used[delivery] = slot
+        memory.deliver(peer, delivery, large_task(fill=delivery % 251, size=180_000), offset=slot * slot_size)
+        while True:
+            kind, message = peer.next()
+            if kind == wire.RELEASE:
+                free += [used.pop(one) for one in deliveries(message.deliveries)]
+            elif kind == wire.RESULT and message.delivery == delivery:
+                assert outcome(message) == "Succeeded", metrics(message)
+                peer.ack(message)
+                break
+    assert refilled > 200
+    peer.bye()
+    assert trainer.ends() == "0\n"
+
+
+LOOP = """
+for task in trainwire.tasks():
+    with task:
+        pass
+    del task
+"""
+
+
+def expect_return(peer: Peer, delivery: int, code: bytes) -> None:
+    """It comes back, nobody looks at it any more, and the connection goes on."""
+    gone: list[int] = []
+    result = None
+    while result is None or delivery not in gone:
+        kind, message = peer.next()
+        if kind == wire.RELEASE:
+            gone += deliveries(message.deliveries)
+        elif kind == wire.RESULT:
+            result = message
+    assert result.delivery == delivery
+    assert (outcome(result), result.code) == ("Returned", code)
+    peer.ack(result)
+
+
+def works_on(peer: Peer, trainer: Trainer) -> None:
+    memory = Slab(MIB, number=9)
+    memory.share(peer)
+    memory.deliver(peer, 99, large_task())
+    assert outcome(peer.acked_result(99)) == "Succeeded"
+    assert 99 in released(peer)
+    peer.bye()
+    trainer.ends()
