@@ -445,8 +445,7 @@ def test_no_byte_under_a_view_changes(orchestrator: Orchestrator, start: Start) 
     refilled = 0
     for delivery in range(1, 301):
         while not free:
-            for one in released(peer):
-                free.append(used.pop(one))
+            free += [used.pop(one) for one in released(peer)]
         slot = free.pop(0)
         refilled += delivery > slots
         # Noise over all of the slot first: whoever still looked would see it.

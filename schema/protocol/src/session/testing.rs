@@ -37,7 +37,12 @@ pub(super) fn from_trainer(message: &FromTrainer) -> FrameReader {
 pub(super) fn to_trainer(message: &ToTrainer) -> FrameReader {
     let mut writer = FrameWriter::default();
     match message {
-        ToTrainer::Deliver(deliver) => writer.push_deliver(deliver, payload()).unwrap(),
+        ToTrainer::Deliver(deliver) => {
+            let in_slab = matches!(deliver.place, Place::Slab { .. });
+            let payload = if in_slab { DeliverPayload::InSlab } else { payload() };
+            writer.push_deliver(deliver, payload).unwrap();
+        }
+        ToTrainer::Slab(slab) => writer.push_slab(slab, 1).unwrap(),
         message => writer.push_to_trainer(message).unwrap(),
     }
     reader_of(&mut writer)

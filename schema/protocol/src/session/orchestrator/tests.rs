@@ -1,7 +1,8 @@
 #![allow(clippy::disallowed_methods, reason = "virtual time starts somewhere")]
 
 use super::*;
-use crate::message::{AckKind, Outcome};
+use crate::id::SlabId;
+use crate::message::{AckKind, Outcome, Place};
 use crate::session::testing::{
     SECOND, decode_to_trainer, deliver, from_trainer, hello, ms, payload, welcome,
 };
@@ -247,3 +248,46 @@ fn what_cannot_be_sent_ends_the_connection() {
     assert_eq!((error.code(), error.fault()), ("wrong_task", Fault::Caller));
     assert_eq!(end.sent(), []);
 }
+
+#[test]
+fn slab_goes_ahead_of_what_is_in_it_with_its_descriptor() {
+    let mut end = End::open();
+    end.session.deliver(deliver(1), payload());
+    end.session.share(SLAB, 7);
+    end.session.deliver(in_slab(2, 1, 0), DeliverPayload::InSlab);
+    let mut writer = FrameWriter::default();
+    end.session.poll_transmit(end.now, &mut writer).unwrap();
+    assert_eq!(writer.descriptor_at_front(), None);
+    writer.advance(writer.bytes_until_descriptor());
+    assert_eq!(writer.descriptor_at_front(), Some(7));
+    let sent = decode_to_trainer(&mut writer);
+    assert!(matches!(&sent[..], [ToTrainer::Slab(SLAB), ToTrainer::Deliver(_)]), "{sent:?}");
+}
+
+#[test]
+fn slab_ranges_that_the_trainer_could_not_find_are_the_caller_s_mistake() {
+    for (shared, wrong) in [(false, in_slab(1, 1, 0)), (true, in_slab(1, 2, 0)), (true, in_slab(1, 1, 1_000))]
+    {
+        let mut end = End::open();
+        if shared {
+            end.session.share(SLAB, 7);
+        }
+        end.session.deliver(wrong, DeliverPayload::InSlab);
+        let error = end.session.poll_transmit(end.now, &mut FrameWriter::default()).unwrap_err();
+        assert_eq!((error.code(), error.fault()), ("bad_range", Fault::Caller));
+    }
+}
+
+#[test]
+fn releases_are_handed_on_whatever_they_name() {
+    let mut end = End::open();
+    let released = vec![Delivery(3), Delivery(3), Delivery(99)];
+    end.receive(&FromTrainer::Release(released.clone())).unwrap();
+    assert_eq!(end.session.poll_event(), Some(OrchestratorEvent::Released(released)));
+}
+
+fn in_slab(delivery: u64, slab: u64, offset: u64) -> Deliver {
+    Deliver { place: Place::Slab { slab: SlabId(slab), offset }, ..deliver(delivery) }
+}
+
+const SLAB: Slab = Slab { slab: SlabId(1), size: 1_000 };
