@@ -33,10 +33,18 @@ impl Backend {
         if self.in_forked_child() { Err(fork::error(py, what)) } else { Ok(()) }
     }
 
+    /// `None` offline.
+    pub(crate) fn connection(&self) -> Option<&Arc<Connection>> {
+        match self {
+            Self::Offline => None,
+            Self::Connected(connection) => Some(connection),
+        }
+    }
+
     pub(crate) fn report(
         &self,
         py: Python<'_>,
-        delivery: Delivery,
+        run: &Run,
         step: Option<i64>,
         epoch: Option<f64>,
         row: &[Metric],
@@ -48,7 +56,7 @@ impl Backend {
                     MetricValue::Number(number) => Some((metric.name.as_str(), number)),
                     MetricValue::Text(_) => None,
                 });
-                connection.report(delivery, step, epoch, &numbers.collect::<Vec<_>>());
+                connection.report(run, step, epoch, &numbers.collect::<Vec<_>>());
             }
         }
     }

@@ -1,8 +1,11 @@
 //! What Python tells the orchestrator, and waits for.
 
+use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
+use nix::sys::time::TimeSpec;
+use nix::time::{ClockId, clock_gettime};
 use pyo3::prelude::*;
 use trainwire_protocol::error::ProtocolError;
 use trainwire_protocol::id::Delivery;
@@ -10,8 +13,9 @@ use trainwire_protocol::message::{Bye, CheckpointRef, Deliver, Metric, Outcome};
 use trainwire_protocol::session::Row;
 use trainwire_protocol::task::VerifiedTask;
 
-use crate::connection::{Connection, Flush};
+use crate::connection::{Connection, Flush, State};
 use crate::end::End;
+use crate::rows::Sender;
 use crate::stop::Run;
 
 /// A task to give to Python.
@@ -72,19 +76,21 @@ impl Connection {
         Some(run)
     }
 
-    pub(crate) fn report(
-        &self,
-        delivery: Delivery,
-        step: Option<i64>,
-        epoch: Option<f64>,
-        row: &[(&str, f64)],
-    ) {
-        let time_us = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_micros();
-        let time_us = u64::try_from(time_us).unwrap_or(u64::MAX);
-        let mut state = self.lock();
-        let now = Instant::now();
-        state.session.report(now, delivery, Row { time_us, step, epoch, metrics: row });
-        self.after_command(&mut state, now, Flush::Later);
+    /// Any row; those of plain numbers need not come here.
+    pub(crate) fn report(&self, run: &Run, step: Option<i64>, epoch: Option<f64>, row: &[(&str, f64)]) {
+        let (time_us, first) = (now_us(), run.reports_first());
+        let Ok(()) = self.rows.report(time_us, first, self, |rows, _| {
+            rows.push_row(run.delivery, Row { time_us, step, epoch, metrics: row });
+            Ok::<(), Infallible>(())
+        });
+        if first {
+            run.has_reported();
+        }
+    }
+
+    /// What was reported before goes before whatever the session is given next.
+    pub(crate) fn take_rows(&self, state: &mut State, now: Instant) {
+        self.rows.take(|rows| state.session.report(now, rows));
     }
 
     pub(crate) fn tick(&self) {
@@ -107,6 +113,7 @@ impl Connection {
         let taken = {
             let mut state = self.lock();
             let now = Instant::now();
+            self.take_rows(&mut state, now);
             let taken = state.session.checkpoint(now, delivery, at, metrics);
             self.after_command(&mut state, now, Flush::Now);
             taken
@@ -157,6 +164,7 @@ impl Connection {
     ) -> Result<Option<u64>, ProtocolError> {
         let mut state = self.lock();
         let now = Instant::now();
+        self.take_rows(&mut state, now);
         let taken = state.session.finish(now, delivery, outcome, metrics)?;
         state.runs.retain(|run| run.delivery != delivery);
         let lasted = state.started_at.map(|started_at| now.duration_since(started_at));
@@ -172,9 +180,11 @@ impl Connection {
         if state.end.is_leaving() {
             return;
         }
+        let now = Instant::now();
         state.end.leave();
+        self.take_rows(&mut state, now);
         state.session.bye(Bye { code: code.to_owned(), text: String::new() });
-        self.after_command(&mut state, Instant::now(), Flush::Now);
+        self.after_command(&mut state, now, Flush::Now);
     }
 
     /// Waits until nothing is unacknowledged, for `limit` at most or until Ctrl-C, then writes the
@@ -195,6 +205,28 @@ impl Connection {
         })?;
         settled.map_err(|error| End::NotYet.with_lost_result(py, &error))
     }
+}
+
+impl Sender for Connection {
+    fn try_send(&self) -> bool {
+        let Some(mut state) = self.try_lock() else { return false };
+        let now = Instant::now();
+        self.take_rows(&mut state, now);
+        self.after_command(&mut state, now, Flush::Later);
+        true
+    }
+
+    fn wake(&self) {
+        self.poller.wake();
+    }
+}
+
+/// The time of a row, in microseconds since 1970: the kernel's finest clock, read without a system
+/// call.
+pub(crate) fn now_us() -> u64 {
+    // CLOCK_REALTIME exists on every Linux; before 1970 there were no rows.
+    let now = clock_gettime(ClockId::CLOCK_REALTIME).unwrap_or(TimeSpec::new(0, 0));
+    u64::try_from(now.tv_sec() * 1_000_000 + now.tv_nsec() / 1_000).unwrap_or(0)
 }
 
 /// Tasks shorter than this come so fast that the IO thread need not be armed for each.

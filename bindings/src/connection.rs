@@ -20,17 +20,19 @@
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use trainwire_protocol::frame::FrameWriter;
-use trainwire_protocol::session::TrainerSession;
+use trainwire_protocol::session::{RowLimits, TrainerSession};
 
+use crate::call_sites::CallSites;
 use crate::delivered::Queued;
 use crate::end::End;
 use crate::environment::Environment;
 use crate::poller::Poller;
 use crate::reader::Reader;
+use crate::rows::Rows;
 use crate::slab::Slabs;
 use crate::stop::Run;
 
@@ -39,6 +41,8 @@ pub(crate) struct Connection {
     pub(crate) poller: Poller,
     pub(crate) reader: Mutex<Reader>,
     state: Mutex<State>,
+    /// Reported, not given to the session yet.
+    pub(crate) rows: Rows<CallSites>,
     /// Something in `state` that a thread without the reader may wait for has changed.
     pub(crate) changed: Condvar,
 }
@@ -125,6 +129,7 @@ impl Connection {
             poller,
             reader: Mutex::new(Reader::new()),
             state: Mutex::new(state),
+            rows: Rows::new(RowLimits::default()),
             changed: Condvar::new(),
         }
     }
@@ -199,6 +204,15 @@ impl Connection {
         };
         state.spooled = crate::spool::write(folder, state.session.unacknowledged())?;
         Ok(())
+    }
+
+    /// `None` if somebody else has it.
+    pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, State>> {
+        match self.state.try_lock() {
+            Ok(state) => Some(state),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 
     /// A panic under the lock leaves the state as usable as it was: every step of it is complete

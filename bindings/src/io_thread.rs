@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{SigSet, SigmaskHow};
 use trainwire_unix::Wait;
 
+use crate::commands::now_us;
 use crate::connection::{Connection, State};
 use crate::reader::Received;
 
@@ -46,6 +47,7 @@ fn run(connection: &Connection) {
         if let Err(error) = state.session.handle_timeout(now) {
             connection.break_off(&mut state, &error, now);
         }
+        let rows_due = connection.rows.watch(now_us(), |rows| state.session.report(now, rows));
         connection.drain_events(&mut state, None);
         connection.transmit(&mut state, now);
         connection.arm(&mut state);
@@ -53,7 +55,9 @@ fn run(connection: &Connection) {
         // A wake-up asked for earlier is kept even if what it was for is done: of a stream of short
         // tasks each would ask again, at a system call and two context switches.
         let promised = state.io_wakes_at.filter(|at| *at > now);
-        let due = [state.session.poll_timeout(), reconnect.due(&state), promised].into_iter().flatten().min();
+        let rows_due = rows_due.map(|left| now + left);
+        let due = [state.session.poll_timeout(), reconnect.due(&state), rows_due, promised];
+        let due = due.into_iter().flatten().min();
         let due = due.unwrap_or(now + IDLE_TIME).min(now + IDLE_TIME);
         state.io_wakes_at = Some(due);
         timeout = due.saturating_duration_since(now);

@@ -15,6 +15,7 @@
 
 mod backend;
 mod buffer;
+mod call_sites;
 mod checkpoint;
 mod commands;
 mod connection;
@@ -35,6 +36,8 @@ mod params;
 mod poller;
 mod progress;
 mod reader;
+mod report;
+mod rows;
 mod slab;
 mod spool;
 mod stacks;
@@ -48,10 +51,16 @@ mod work_folder;
 
 use pyo3::prelude::*;
 
+/// What `rows.rs` locks with; its model has another one.
+mod sync {
+    pub(crate) use std::sync::{Mutex, MutexGuard};
+}
+
 #[pymodule(gil_used = true)]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_class::<task::Task>()?;
+    report::add_to(&module.py().get_type::<task::Task>())?;
     module.add_class::<tasks::Tasks>()?;
     module.add_class::<buffer::Buffer>()?;
     module.add_class::<checkpoint::Checkpoint>()?;

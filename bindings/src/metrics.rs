@@ -148,7 +148,7 @@ impl Collector {
 }
 
 /// Floats, ints, bools, whatever has one element behind `.item()`, whatever has `__float__`.
-fn number(value: &Bound<'_, PyAny>) -> Option<f64> {
+pub(crate) fn number(value: &Bound<'_, PyAny>) -> Option<f64> {
     if let Ok(float) = value.cast::<PyFloat>() {
         return Some(float.value());
     }

@@ -17,6 +17,7 @@ pub(crate) struct Run {
     stop: AtomicU8,
     request: OnceLock<StopRequest>,
     ended: AtomicBool,
+    reported: AtomicBool,
     /// Its `with` block says how it ends; else only `finish()` or `fail()` can.
     pub(crate) in_with: AtomicBool,
 }
@@ -28,6 +29,7 @@ impl Run {
             stop: AtomicU8::new(NOT_ASKED),
             request: OnceLock::new(),
             ended: AtomicBool::new(false),
+            reported: AtomicBool::new(false),
             in_with: AtomicBool::new(false),
         }
     }
@@ -67,6 +69,15 @@ impl Run {
     /// `true` for the one caller that may send the result.
     pub(crate) fn end(&self) -> bool {
         !self.ended.swap(true, Ordering::AcqRel)
+    }
+
+    /// Whether the next row is the first one.
+    pub(crate) fn reports_first(&self) -> bool {
+        !self.reported.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn has_reported(&self) {
+        self.reported.store(true, Ordering::Relaxed);
     }
 
     /// The result could not be sent, so it has not ended after all.

@@ -15,7 +15,9 @@ use trainwire_protocol::task::VerifiedTask;
 
 use crate::backend::Backend;
 use crate::checkpoint::Checkpoint;
+use crate::connection::Connection;
 use crate::errors::{Class, raise};
+use crate::metrics::{self, Accept};
 use crate::stop::Run;
 use crate::{current, work_folder};
 
@@ -78,6 +80,30 @@ impl Task {
         }
     }
 
+    pub(crate) fn connection(&self) -> Option<&Arc<Connection>> {
+        self.backend.connection()
+    }
+
+    /// Any row, and what is wrong with it.
+    pub(crate) fn report(
+        &self,
+        py: Python<'_>,
+        metrics: Option<&Bound<'_, PyAny>>,
+        step: Option<&Bound<'_, PyAny>>,
+        epoch: Option<&Bound<'_, PyAny>>,
+        keywords: &Bound<'_, PyDict>,
+    ) -> PyResult<()> {
+        self.backend.refuse_in_child(py, "report()")?;
+        let row = metrics::collect(metrics, Some(keywords), Accept::Numbers)?;
+        let step = metrics::integer_or_warn(step, "step")?;
+        let epoch = metrics::number_or_warn(epoch, "epoch")?;
+        if self.run.ended() {
+            return metrics::unusable(py, "report()", "came after the end of its task");
+        }
+        self.backend.report(py, &self.run, step, epoch, &row);
+        Ok(())
+    }
+
     /// It is this process's one task: the orchestrator learns that at once, so that it hands the next
     /// one to somebody else.
     pub(crate) fn is_the_only_one(&self) {
@@ -93,7 +119,7 @@ impl Task {
     /// A row that is already metrics.
     pub(crate) fn send_row(&self, py: Python<'_>, step: Option<i64>, epoch: Option<f64>, row: &[Metric]) {
         if !self.run.ended() && !self.backend.in_forked_child() {
-            self.backend.report(py, self.run.delivery, step, epoch, row);
+            self.backend.report(py, &self.run, step, epoch, row);
         }
     }
 

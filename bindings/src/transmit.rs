@@ -21,17 +21,16 @@ pub(crate) fn transmit(connection: &Connection, state: &mut State, now: Instant)
         if state.send_broken {
             state.writer.clear();
         }
-        if state.writer.is_empty() {
+        // The IO thread is told when the socket takes more; until then asking is a call for nothing.
+        if state.writer.is_empty() || state.want_write {
             return;
         }
         match descriptors::send(&*socket, &state.writer.io_slices(), None, Wait::DontWait) {
             Ok(sent) => state.writer.advance(sent),
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                if !state.want_write {
-                    state.want_write = true;
-                    connection.poller.watch(state);
-                }
+                state.want_write = true;
+                connection.poller.watch(state);
                 return;
             }
             Err(_) => {

@@ -205,7 +205,7 @@ mod tests {
         let path = folder.path().join("metrics/a.jsonl");
         let report = Report {
             delivery: Delivery(1),
-            names: vec!["loss".into(), "acc".into()],
+            names: ["loss".into(), "acc".into()].into(),
             times_us: vec![10, 20],
             steps: None,
             epochs: Some(vec![0.0, 1.0]),

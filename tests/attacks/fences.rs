@@ -46,7 +46,7 @@ async fn nobody_ends_or_reports_what_another_one_works_on() {
     };
     let report = Report {
         delivery: ours.delivery,
-        names: vec!["stolen".to_owned()],
+        names: ["stolen".to_owned()].into(),
         times_us: vec![1],
         steps: None,
         epochs: None,

@@ -45,7 +45,7 @@ fn dialogue(delivery: u64) -> Vec<u8> {
     let delivery = trainwire_protocol::id::Delivery(delivery);
     let report = Report {
         delivery,
-        names: vec!["loss".to_owned(), "accuracy".to_owned()],
+        names: ["loss".to_owned(), "accuracy".to_owned()].into(),
         times_us: vec![1, 2],
         steps: Some(vec![1, 2]),
         epochs: Some(vec![0.5, 1.0]),

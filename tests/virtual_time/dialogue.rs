@@ -9,7 +9,7 @@ use trainwire_protocol::id::Delivery;
 use trainwire_protocol::message::{
     AckEntry, AckKind, CheckpointRef, Hello, Metric, MetricValue, Outcome, TaskResult, TrainerError,
 };
-use trainwire_protocol::session::{OrchestratorEvent, Row, TrainerEvent};
+use trainwire_protocol::session::{OrchestratorEvent, Row, RowBuffer, RowLimits, TrainerEvent};
 
 use crate::pair::{Pair, ms, seconds, welcome};
 use crate::pipe::{Cut, Towards};
@@ -236,11 +236,12 @@ impl Dialogue {
         let (now, session) = (self.pair.now, &mut self.pair.trainer.session);
         for epoch in 0..3 {
             let metrics = [("val/loss", 1.0 / f64::from(epoch + 1))];
-            session.report(
-                now,
+            let mut rows = RowBuffer::new(RowLimits::default());
+            rows.push_row(
                 delivery,
                 Row { time_us: 1, step: None, epoch: Some(epoch.into()), metrics: &metrics },
             );
+            session.report(now, &mut rows);
         }
         let at = CheckpointRef { path: format!("task-{task}"), step: Some(3), epoch: None };
         session.checkpoint(now, delivery, at, Vec::new()).unwrap();

@@ -2,7 +2,7 @@
 
 use trainwire_protocol::id::Delivery;
 use trainwire_protocol::message::{AckEntry, AckKind, CheckpointRef, InHand, InHandState, Outcome};
-use trainwire_protocol::session::{OrchestratorEvent, Row, TrainerEvent};
+use trainwire_protocol::session::{OrchestratorEvent, Row, RowBuffer, RowLimits, Then, TrainerEvent};
 
 use crate::pair::{Pair, ms, seconds};
 
@@ -143,10 +143,14 @@ fn work_goes_on_while_there_is_no_connection() {
     pair.run_for(ms(5));
     pair.trainer.session.start(pair.now, Delivery(1));
     pair.lose();
+    let mut rows = RowBuffer::new(RowLimits::default());
     for time_us in 0..100_000 {
-        let row = Row { time_us, step: Some(1), epoch: None, metrics: &[("loss", 0.5)] };
-        pair.trainer.session.report(pair.now, Delivery(1), row);
+        rows.push_row(Delivery(1), Row { time_us, step: Some(1), epoch: None, metrics: &[("loss", 0.5)] });
+        if rows.then(time_us, false) == Then::Send {
+            pair.trainer.session.report(pair.now, &mut rows);
+        }
     }
+    pair.trainer.session.report(pair.now, &mut rows);
     let at = CheckpointRef { path: "epoch-1".to_owned(), step: None, epoch: None };
     pair.trainer.session.checkpoint(pair.now, Delivery(1), at, Vec::new()).unwrap();
     pair.trainer.session.finish(pair.now, Delivery(1), Outcome::Succeeded, Vec::new()).unwrap();

@@ -77,26 +77,6 @@ impl Task {
         self.run.request()
     }
 
-    #[pyo3(signature = (metrics=None, /, *, step=None, epoch=None, **kw))]
-    fn report(
-        &self,
-        py: Python<'_>,
-        metrics: Option<&Bound<'_, PyAny>>,
-        step: Option<&Bound<'_, PyAny>>,
-        epoch: Option<&Bound<'_, PyAny>>,
-        kw: Option<&Bound<'_, PyDict>>,
-    ) -> PyResult<()> {
-        self.backend.refuse_in_child(py, "report()")?;
-        let row = metrics::collect(metrics, kw, Accept::Numbers)?;
-        let step = metrics::integer_or_warn(step, "step")?;
-        let epoch = metrics::number_or_warn(epoch, "epoch")?;
-        if self.run.ended() {
-            return metrics::unusable(py, "report()", "came after the end of its task");
-        }
-        self.backend.report(py, self.run.delivery, step, epoch, &row);
-        Ok(())
-    }
-
     #[pyo3(signature = (start=None))]
     fn epochs(slf: &Bound<'_, Self>, start: Option<f64>) -> PyResult<Epochs> {
         let start = start.unwrap_or(0.0);

@@ -133,7 +133,7 @@ fn entry(seq: u64, last: u64) -> Entry {
 fn report() -> Report {
     Report {
         delivery: Delivery(1),
-        names: Vec::new(),
+        names: Arc::default(),
         times_us: Vec::new(),
         steps: None,
         epochs: None,

@@ -90,7 +90,7 @@ fn the_last_row_is_shown() {
     run.begin("a");
     let report = Report {
         delivery: Delivery(1),
-        names: vec!["loss".into()],
+        names: ["loss".into()].into(),
         times_us: vec![1, 2],
         steps: None,
         epochs: Some(vec![0.0, 1.0]),

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 
 use bytes::{Buf, Bytes};
 
@@ -10,7 +10,7 @@ use super::header::{Header, Kind, padded};
 use crate::error::ProtocolError;
 use crate::limits::{FRAME_HEADER_SIZE_BYTES, INLINE_TASK_SIZE_BYTES_MAX, META_SIZE_BYTES_MAX};
 use crate::message::encode::Encoder;
-use crate::message::{Deliver, FromTrainer, Place, Slab, ToTrainer};
+use crate::message::{Deliver, FromTrainer, Place, Report, Slab, ToTrainer};
 
 /// Lines up outgoing frames for a socket that takes as much as it likes.
 ///
@@ -85,6 +85,16 @@ impl FrameWriter {
     pub fn push_from_trainer(&mut self, message: &FromTrainer) -> Result<(), ProtocolError> {
         self.encoder.encode_from_trainer(message)?;
         self.push_encoded(message.kind(), false, 0)
+    }
+
+    /// Appends a Report of these rows.
+    ///
+    /// # Errors
+    ///
+    /// As [`push_from_trainer`](Self::push_from_trainer).
+    pub(crate) fn push_rows(&mut self, report: &Report, rows: Range<usize>) -> Result<(), ProtocolError> {
+        self.encoder.report(report, rows)?;
+        self.push_encoded(Kind::Report, false, 0)
     }
 
     /// Appends a message of the orchestrator; those that carry more go through

@@ -4,6 +4,7 @@
 //! are shortened: no error message is worth losing a result for.
 
 use std::fmt;
+use std::ops::Range;
 use std::time::Duration;
 
 use flatbuffers::{FlatBufferBuilder, ForwardsUOffset, Vector, WIPOffset};
@@ -53,7 +54,7 @@ impl Encoder {
                 let started = wire::Started::create(&mut self.builder, &args);
                 self.finish(started)
             }
-            FromTrainer::Report(report) => self.report(report),
+            FromTrainer::Report(report) => self.rows(report, 0..report.times_us.len()),
             FromTrainer::Checkpoint(checkpoint) => self.checkpoint(checkpoint),
             FromTrainer::Result(result) => self.result(result),
             FromTrainer::Heartbeat(heartbeat) => self.heartbeat(heartbeat),
@@ -182,11 +183,19 @@ impl Encoder {
         self.finish(root)
     }
 
-    fn report(&mut self, report: &Report) -> Result<(), ProtocolError> {
+    /// A Report of some of its rows. The first of them bring along what was said about rows before.
+    pub(crate) fn report(&mut self, report: &Report, rows: Range<usize>) -> Result<(), ProtocolError> {
+        self.builder.reset();
+        self.rows(report, rows)
+    }
+
+    fn rows(&mut self, report: &Report, rows: Range<usize>) -> Result<(), ProtocolError> {
         super::check_shape(report).map_err(unsendable)?;
+        let width = report.names.len();
+        let values = rows.start.saturating_mul(width)..rows.end.saturating_mul(width);
         at_most("Report.names", report.names.len(), METRICS_MAX)?;
         self.names.clear();
-        for name in &report.names {
+        for name in &*report.names {
             let name = self.string("Report.names", name)?;
             self.names.push(name);
         }
@@ -194,11 +203,11 @@ impl Encoder {
         let args = wire::ReportArgs {
             delivery: report.delivery.0,
             names: Some(builder.create_vector(&self.names)),
-            times_us: Some(builder.create_vector(&report.times_us)),
-            steps: report.steps.as_ref().map(|steps| builder.create_vector(steps)),
-            epochs: report.epochs.as_ref().map(|epochs| builder.create_vector(epochs)),
-            values: Some(builder.create_vector(&report.values)),
-            thinned: report.thinned,
+            times_us: Some(builder.create_vector(part(&report.times_us, &rows))),
+            steps: report.steps.as_ref().map(|steps| builder.create_vector(part(steps, &rows))),
+            epochs: report.epochs.as_ref().map(|epochs| builder.create_vector(part(epochs, &rows))),
+            values: Some(builder.create_vector(part(&report.values, &values))),
+            thinned: if rows.start == 0 { report.thinned } else { 0 },
         };
         let root = wire::Report::create(builder, &args);
         self.finish(root)
@@ -363,6 +372,11 @@ fn at_most(field: &'static str, count: usize, limit: usize) -> Result<(), Protoc
         return Err(unsendable(ProtocolError::TooMany { field, count, limit }));
     }
     Ok(())
+}
+
+/// Of a column as long as the report, or absent.
+fn part<'a, T>(column: &'a [T], rows: &Range<usize>) -> &'a [T] {
+    column.get(rows.clone()).unwrap_or_default()
 }
 
 fn unsendable(error: ProtocolError) -> ProtocolError {

@@ -29,5 +29,5 @@ mod testing;
 
 pub use link::Timeouts;
 pub use orchestrator::{OrchestratorEvent, OrchestratorSession};
-pub use outbox::{OutboxLimits, Row};
+pub use outbox::{Look, Numbers, OutboxLimits, Row, RowBuffer, RowLimits, Shape, Then};
 pub use trainer::{Delivered, Identity, TrainerEvent, TrainerSession};

@@ -219,7 +219,7 @@ fn what_the_other_end_would_refuse_is_not_sent() {
 
     let report = Report {
         delivery: Delivery(7),
-        names: vec!["loss".into()],
+        names: ["loss".into()].into(),
         times_us: vec![1],
         steps: None,
         epochs: None,

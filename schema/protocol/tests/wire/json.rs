@@ -102,7 +102,7 @@ fn from_trainer(message: &FromTrainer) -> Value {
         FromTrainer::Started(delivery) => json!({ "delivery": delivery.0 }),
         FromTrainer::Report(report) => json!({
             "delivery": report.delivery.0,
-            "names": report.names,
+            "names": report.names[..],
             "times_us": report.times_us,
             "steps": report.steps,
             "epochs": report.epochs.as_ref().map(|epochs| numbers(epochs)),

@@ -191,7 +191,7 @@ fn report() -> impl Strategy<Value = Report> {
                     (vec(any::<i64>(), column(steps)), vec(number(), column(epochs))).prop_map(
                         move |(steps, epochs)| Report {
                             delivery,
-                            names: names.clone(),
+                            names: names.clone().into(),
                             times_us: times.clone(),
                             steps: (!steps.is_empty()).then_some(steps),
                             epochs: (!epochs.is_empty()).then_some(epochs),

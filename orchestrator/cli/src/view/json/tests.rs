@@ -109,7 +109,7 @@ fn every_event_and_key_is_described() {
 fn rows_of_a_report() {
     let report = Report {
         delivery: Delivery(7),
-        names: vec!["loss".into(), "acc".into()],
+        names: ["loss".into(), "acc".into()].into(),
         times_us: vec![1_795_466_830_000_001, 1_795_466_831_000_000],
         steps: None,
         epochs: Some(vec![0.0, 1.0]),

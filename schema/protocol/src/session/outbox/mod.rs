@@ -9,16 +9,22 @@
 //!                                 rewind: a new connection
 //! ```
 //!
-//! `ready` is in causal order, so a delivery's rows leave before its result.
+//! `ready` is in causal order, so a delivery's rows leave before its result. Rows wait for company in
+//! a [`RowBuffer`], and come here to leave.
 
+mod buffer;
+mod columns;
+mod left_out;
+mod pace;
 mod reports;
-mod rows;
 mod size;
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-pub use rows::Row;
+pub use buffer::{Numbers, RowBuffer, RowLimits, Shape};
+pub use columns::Row;
+pub use pace::{Look, Then};
 pub(super) use size::size_in_memory_bytes;
 
 use crate::error::ProtocolError;
@@ -26,12 +32,14 @@ use crate::frame::FrameWriter;
 use crate::id::Delivery;
 use crate::limits::{UNACKNOWLEDGED_MAX, UNACKNOWLEDGED_SIZE_BYTES_MAX};
 use crate::message::{AckEntry, Bye, FromTrainer, Outcome, Report};
+use left_out::LeftOut;
+use pace::FLUSH_INTERVAL;
 use size::{Size, unacknowledged_size};
 
 /// What a trainer keeps in memory for an orchestrator that does not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutboxLimits {
-    /// Rows of metrics; at half of it they are flushed, above it thinned. 16,384.
+    /// Rows of metrics that cannot leave; above it they are thinned. 16,384.
     pub rows_max: usize,
     /// The memory of these rows. 4 MiB.
     pub rows_size_bytes_max: usize,
@@ -64,11 +72,9 @@ pub(super) struct Outbox {
     /// Of the results and checkpoints in `waiting` and `ready`.
     unacknowledged: Size,
     flush: Flush,
-    last_flush: Option<Instant>,
-    /// Reports that were sent, without their rows: names and columns for the next ones.
+    /// Reports that were sent, without their rows: columns for the next ones.
     spares: Vec<Report>,
-    /// Rows left out of a delivery whose next report will say so.
-    left_out: Vec<(Delivery, u64)>,
+    left_out: LeftOut,
 }
 
 /// When `ready` leaves. The smaller, the sooner.
@@ -76,7 +82,7 @@ pub(super) struct Outbox {
 enum Flush {
     /// As soon as the writer takes it.
     Now,
-    /// Rows and a held back Started wait for company until then.
+    /// A held back Started waits for company until then.
     At(Instant),
     /// Nothing is ready.
     Idle,
@@ -91,9 +97,8 @@ impl Outbox {
             rows: Size::default(),
             unacknowledged: Size::default(),
             flush: Flush::Idle,
-            last_flush: None,
             spares: Vec::new(),
-            left_out: Vec::new(),
+            left_out: LeftOut::default(),
         }
     }
 
@@ -138,7 +143,7 @@ impl Outbox {
     /// Forgets everything about a delivery.
     pub(super) fn drop_delivery(&mut self, delivery: Delivery) {
         self.retain(|message| delivery_of(message) != Some(delivery));
-        self.left_out.retain(|(of, _)| *of != delivery);
+        self.left_out.take(delivery);
     }
 
     /// Forgets results and checkpoints that are safe elsewhere.
@@ -164,7 +169,6 @@ impl Outbox {
         while writer.len_bytes() < WRITER_SIZE_BYTES_MAX {
             let Some(message) = self.ready.pop_front() else {
                 self.flush = Flush::Idle;
-                self.last_flush = Some(now);
                 return Ok(());
             };
             match message {
@@ -209,10 +213,10 @@ impl Outbox {
         if !returned && self.ready.back() == Some(&FromTrainer::Started(delivery)) {
             self.ready.pop_back();
         }
-        let thinned = self.take_left_out(delivery);
+        let thinned = self.left_out.take(delivery);
         if thinned > 0 {
-            let report = rows::without_rows(delivery, thinned);
-            self.rows += rows::size(&report);
+            let report = columns::without_rows(delivery, thinned);
+            self.rows += columns::size(&report);
             self.ready.push_back(FromTrainer::Report(report));
         }
     }
@@ -224,7 +228,7 @@ impl Outbox {
         self.unacknowledged = Size::default();
         for message in self.waiting.iter().chain(&self.ready) {
             match message {
-                FromTrainer::Report(report) => self.rows += rows::size(report),
+                FromTrainer::Report(report) => self.rows += columns::size(report),
                 message => self.unacknowledged += unacknowledged_size(message),
             }
         }
@@ -247,9 +251,6 @@ fn delivery_of(message: &FromTrainer) -> Option<Delivery> {
         message => key(message).map(|(delivery, _)| delivery),
     }
 }
-
-/// The longest a row waits for company.
-const FLUSH_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Above this the socket is the bottleneck, and rows are better off where they can be thinned.
 pub(super) const WRITER_SIZE_BYTES_MAX: usize = 256 << 10;

@@ -11,7 +11,7 @@ use crate::frame::FrameWriter;
 use crate::id::Delivery;
 use crate::limits::STRING_SIZE_BYTES_MAX;
 use crate::message::{Bye, Checkpoint, CheckpointRef, FromTrainer, Metric, Outcome, TaskResult};
-use crate::session::outbox::{Row, size_in_memory_bytes};
+use crate::session::outbox::{RowBuffer, size_in_memory_bytes};
 
 impl TrainerSession {
     /// The trainer's code gets a queued delivery. `false` if it is not queued any more, because it
@@ -43,16 +43,20 @@ impl TrainerSession {
         }
     }
 
-    /// Takes a row of metrics, for a delivery that is running; for others nothing happens. Of names
-    /// longer than 4 KiB the metrics are left out; returns how many.
+    /// Takes all rows of metrics out of the buffer, to be sent at once; those of deliveries that are
+    /// not running go nowhere. Call it when the buffer says so, and before `checkpoint`, `finish` and
+    /// `bye`, so that rows leave before what came after them.
     ///
-    /// Rows leave every 100 ms at the latest, the first of a delivery at once, and all before its
-    /// result. Where they cannot leave, rows between the first and the last are left out and counted.
-    pub fn report(&mut self, now: Instant, delivery: Delivery, row: Row<'_>) -> usize {
-        let Some(running) = self.in_hand.running_mut(delivery) else { return 0 };
-        running.tick(now);
-        let first = !std::mem::replace(&mut running.reported, true);
-        self.outbox.push_row(now, delivery, row, first)
+    /// Where they cannot leave, rows between the first and the last are left out and counted.
+    pub fn report(&mut self, now: Instant, rows: &mut RowBuffer) {
+        let Self { in_hand, outbox, .. } = self;
+        rows.take(|report| match in_hand.running_mut(report.delivery) {
+            Some(running) => {
+                running.tick(now);
+                outbox.push_rows(report);
+            }
+            None => report.forget_rows(),
+        });
     }
 
     /// Takes a checkpoint that is on disk, and gives the number its Ack will name; `None` if the

@@ -35,8 +35,6 @@ pub(super) struct Running {
     /// From here the age of the last progress counts; in the future while the code has said that it
     /// is busy.
     progress: Instant,
-    /// Whether it has reported a row.
-    pub(super) reported: bool,
 }
 
 impl Deliveries {
@@ -127,7 +125,7 @@ impl Entry {
 
 impl Running {
     pub(super) fn new(now: Instant) -> Self {
-        Self { since: now, progress: now, reported: false }
+        Self { since: now, progress: now }
     }
 
     /// The code got on. What it said about being busy still holds.

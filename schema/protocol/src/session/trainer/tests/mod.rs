@@ -7,7 +7,7 @@ use super::*;
 use crate::message::{
     AckKind, FromTrainer, Heartbeat, InHand, InHandState, Outcome, TaskResult, ToTrainer, TrainerError,
 };
-use crate::session::outbox::Row;
+use crate::session::outbox::{Row, RowBuffer, RowLimits};
 use crate::session::testing::{SECOND, decode_from_trainer, deliver, hello, ms, to_trainer, welcome};
 
 struct End {
@@ -78,8 +78,10 @@ impl End {
     }
 
     fn report(&mut self, delivery: u64) {
+        let mut rows = RowBuffer::new(RowLimits::default());
         let row = Row { time_us: 1, step: None, epoch: None, metrics: &[("loss", 0.5)] };
-        assert_eq!(self.session.report(self.now, Delivery(delivery), row), 0);
+        assert_eq!(rows.push_row(Delivery(delivery), row), 0);
+        self.session.report(self.now, &mut rows);
     }
 
     fn ack(&mut self, delivery: u64, seq: u64) -> AckEntry {

@@ -1,4 +1,7 @@
-//! Rows of metrics on their way into Report frames: one [`Report`] a shape, its columns reused.
+//! Rows of metrics in columns: a [`Report`] that grows, is thinned, and leaves frame by frame.
+
+use std::ops::Range;
+use std::sync::Arc;
 
 use super::size::Size;
 use crate::id::Delivery;
@@ -19,6 +22,13 @@ pub struct Row<'a> {
     pub metrics: &'a [(&'a str, f64)],
 }
 
+/// Whether rows of the one can be appended to the other.
+pub(super) fn same_shape(one: &Report, other: &Report) -> bool {
+    one.steps.is_some() == other.steps.is_some()
+        && one.epochs.is_some() == other.epochs.is_some()
+        && (Arc::ptr_eq(&one.names, &other.names) || one.names == other.names)
+}
+
 /// Whether the row can be appended to this report.
 pub(super) fn has_shape_of(report: &Report, row: &Row<'_>) -> bool {
     report.names.len() == row.metrics.len()
@@ -27,24 +37,21 @@ pub(super) fn has_shape_of(report: &Report, row: &Row<'_>) -> bool {
         && report.names.iter().zip(row.metrics).all(|(name, (wanted, _))| name == wanted)
 }
 
-/// An empty report of the row's shape, made out of `spare` if there is one.
-pub(super) fn with_shape_of(row: &Row<'_>, delivery: Delivery, spare: Option<Report>) -> Report {
-    let mut report = spare.unwrap_or_else(|| without_rows(delivery, 0));
-    report.delivery = delivery;
-    if !has_shape_of(&report, row) {
-        report.names.clear();
-        report.names.extend(row.metrics.iter().map(|(name, _)| (*name).to_owned()));
-        report.steps = row.step.map(|_| Vec::new());
-        report.epochs = row.epoch.map(|_| Vec::new());
+/// An empty report of the row's shape.
+pub(super) fn with_shape_of(row: &Row<'_>, delivery: Delivery) -> Report {
+    Report {
+        names: row.metrics.iter().map(|(name, _)| (*name).to_owned()).collect(),
+        steps: row.step.map(|_| Vec::new()),
+        epochs: row.epoch.map(|_| Vec::new()),
+        ..without_rows(delivery, 0)
     }
-    report
 }
 
 /// A report that only says that rows were left out.
 pub(super) fn without_rows(delivery: Delivery, thinned: u64) -> Report {
     Report {
         delivery,
-        names: Vec::new(),
+        names: Arc::default(),
         times_us: Vec::new(),
         steps: None,
         epochs: None,
@@ -53,18 +60,18 @@ pub(super) fn without_rows(delivery: Delivery, thinned: u64) -> Report {
     }
 }
 
-/// Appends a row of the report's shape and says by how much the report grew.
-pub(super) fn push(report: &mut Report, row: &Row<'_>) -> Size {
-    debug_assert!(has_shape_of(report, row));
-    report.times_us.push(row.time_us);
-    if let (Some(steps), Some(step)) = (&mut report.steps, row.step) {
-        steps.push(step);
+/// Moves all rows of one report behind those of another of the same shape; `from` keeps its memory.
+pub(super) fn append(to: &mut Report, from: &mut Report) {
+    debug_assert!(same_shape(to, from));
+    to.times_us.append(&mut from.times_us);
+    if let (Some(to), Some(from)) = (&mut to.steps, &mut from.steps) {
+        to.append(from);
     }
-    if let (Some(epochs), Some(epoch)) = (&mut report.epochs, row.epoch) {
-        epochs.push(epoch);
+    if let (Some(to), Some(from)) = (&mut to.epochs, &mut from.epochs) {
+        to.append(from);
     }
-    report.values.extend(row.metrics.iter().map(|(_, value)| *value));
-    Size { count: 1, bytes: row_size_bytes(row.metrics.len()) }
+    to.values.append(&mut from.values);
+    to.thinned += std::mem::take(&mut from.thinned);
 }
 
 /// Leaves out every other row between the first and the last, and counts them.
@@ -86,36 +93,49 @@ pub(super) fn thin(report: &mut Report) {
     report.thinned += left_out as u64;
 }
 
-/// Takes the rows that fit one frame off the front; `None` if all of them do.
-pub(super) fn split_frame_off(report: &mut Report) -> Option<Report> {
-    let rows = (REPORT_SIZE_BYTES_MAX - shape_size_bytes(report)) / row_size_bytes(report.names.len());
-    if report.times_us.len() <= rows {
-        return None;
-    }
-    Some(Report {
-        delivery: report.delivery,
-        names: report.names.clone(),
-        times_us: report.times_us.drain(..rows).collect(),
-        steps: report.steps.as_mut().map(|steps| steps.drain(..rows).collect()),
-        epochs: report.epochs.as_mut().map(|epochs| epochs.drain(..rows).collect()),
-        values: report.values.drain(..rows * report.names.len()).collect(),
-        thinned: std::mem::take(&mut report.thinned),
-    })
+/// How many of its rows fit one frame; at least one.
+pub(super) fn rows_per_frame(report: &Report) -> usize {
+    let room = REPORT_SIZE_BYTES_MAX.saturating_sub(shape_size_bytes(report));
+    (room / row_size_bytes(report)).max(1)
 }
 
-/// Takes all rows out; names and memory stay for the next ones.
-pub(super) fn clear(report: &mut Report) {
-    report.times_us.clear();
-    report.values.clear();
-    report.steps.iter_mut().for_each(Vec::clear);
-    report.epochs.iter_mut().for_each(Vec::clear);
+/// Takes the first rows out, and what was said about rows before them.
+pub(super) fn remove_first(report: &mut Report, rows: usize) {
+    let Range { start, end } = 0..rows.min(report.times_us.len());
+    report.times_us.drain(start..end);
+    report.steps.iter_mut().for_each(|steps| drop(steps.drain(start..end)));
+    report.epochs.iter_mut().for_each(|epochs| drop(epochs.drain(start..end)));
+    report.values.drain(start..end * report.names.len());
     report.thinned = 0;
+}
+
+/// Whether it has nothing to say.
+pub(super) fn is_empty(report: &Report) -> bool {
+    report.times_us.is_empty() && report.thinned == 0
 }
 
 /// What a report weighs in the outbox and, at most, in a frame's meta part.
 pub(super) fn size(report: &Report) -> Size {
     let rows = report.times_us.len();
-    Size { count: rows, bytes: shape_size_bytes(report) + rows * row_size_bytes(report.names.len()) }
+    Size { count: rows, bytes: shape_size_bytes(report) + rows * row_size_bytes(report) }
+}
+
+/// The memory its columns hold, used or not.
+pub(super) fn capacity_bytes(report: &Report) -> usize {
+    let steps = report.steps.as_ref().map_or(0, Vec::capacity);
+    let epochs = report.epochs.as_ref().map_or(0, Vec::capacity);
+    (report.times_us.capacity() + steps + epochs + report.values.capacity()) * NUMBER_SIZE_BYTES
+}
+
+/// One more row of it.
+pub(super) fn row_size_bytes(report: &Report) -> usize {
+    let columns = 1 + usize::from(report.steps.is_some()) + usize::from(report.epochs.is_some());
+    (columns + report.names.len()) * NUMBER_SIZE_BYTES
+}
+
+/// A report without rows.
+pub(super) fn shape_size_bytes(report: &Report) -> usize {
+    SHAPE_SIZE_BYTES + report.names.iter().map(|name| name_size_bytes(name)).sum::<usize>()
 }
 
 type Metrics<'a> = &'a [(&'a str, f64)];
@@ -124,12 +144,12 @@ type Metrics<'a> = &'a [(&'a str, f64)];
 ///
 /// A metric whose name is longer than [`STRING_SIZE_BYTES_MAX`] fits none: see [`is_nameable`].
 pub(super) fn split_metrics<'a>(metrics: Metrics<'a>) -> (Metrics<'a>, Metrics<'a>) {
-    let mut size_bytes = SHAPE_SIZE_BYTES + row_size_bytes(0);
+    let mut size_bytes = SHAPE_SIZE_BYTES + 3 * NUMBER_SIZE_BYTES;
     let fitting = metrics
         .iter()
         .take(METRICS_MAX)
         .take_while(|(name, _)| {
-            size_bytes += name_size_bytes(name) + size_of::<f64>();
+            size_bytes += name_size_bytes(name) + NUMBER_SIZE_BYTES;
             size_bytes <= REPORT_SIZE_BYTES_MAX
         })
         .count();
@@ -150,19 +170,13 @@ fn retain_rows<T: Copy>(column: &mut Vec<T>, width: usize, stays: impl Fn(usize)
     });
 }
 
-fn shape_size_bytes(report: &Report) -> usize {
-    SHAPE_SIZE_BYTES + report.names.iter().map(|name| name_size_bytes(name)).sum::<usize>()
-}
-
 /// A FlatBuffers string: offset, length, NUL and padding come to 12 bytes at most.
 fn name_size_bytes(name: &str) -> usize {
     name.len() + 12
 }
 
-/// Time, step and epoch at most, and the values.
-fn row_size_bytes(metrics: usize) -> usize {
-    (3 + metrics) * size_of::<f64>()
-}
+/// Times, steps, epochs and values alike.
+const NUMBER_SIZE_BYTES: usize = 8;
 
 /// A Report's table, vtable and vector headers, generously.
 const SHAPE_SIZE_BYTES: usize = 192;
@@ -171,7 +185,7 @@ const SHAPE_SIZE_BYTES: usize = 192;
 const REPORT_SIZE_BYTES_MAX: usize = META_SIZE_BYTES_MAX - 8;
 
 const _: () = assert!(
-    SHAPE_SIZE_BYTES + STRING_SIZE_BYTES_MAX + 12 + 4 * 8 <= REPORT_SIZE_BYTES_MAX,
+    SHAPE_SIZE_BYTES + STRING_SIZE_BYTES_MAX + 12 + 4 * NUMBER_SIZE_BYTES <= REPORT_SIZE_BYTES_MAX,
     "a row of one metric fits a frame, whatever its name, so that splitting a row comes to an end"
 );
 
@@ -180,13 +194,13 @@ mod tests {
     use super::*;
 
     fn report_of(rows: u64) -> Report {
-        let mut report: Option<Report> = None;
-        for time_us in 0..rows {
-            let metrics = [("a", time_us as f64), ("b", -(time_us as f64))];
-            let row = Row { time_us, step: Some(time_us as i64), epoch: None, metrics: &metrics };
-            push(report.get_or_insert_with(|| with_shape_of(&row, Delivery(1), None)), &row);
+        Report {
+            names: ["a".to_owned(), "b".to_owned()].into(),
+            times_us: (0..rows).collect(),
+            steps: Some((0..rows as i64).collect()),
+            values: (0..rows).flat_map(|row| [row as f64, -(row as f64)]).collect(),
+            ..without_rows(Delivery(1), 0)
         }
-        report.unwrap()
     }
 
     #[test]
@@ -207,22 +221,18 @@ mod tests {
     }
 
     #[test]
-    fn a_report_larger_than_a_frame_is_split() {
-        let mut report = report_of(5_000);
+    fn first_rows_go_and_the_rest_stays() {
+        let mut report = report_of(4);
         report.thinned = 3;
-        let whole = report.clone();
-        let mut joined = split_frame_off(&mut report).unwrap();
-        assert!(size(&joined).bytes <= META_SIZE_BYTES_MAX);
-        while let Some(part) = split_frame_off(&mut report) {
-            assert_eq!(part.thinned, 0);
-            joined.times_us.extend(part.times_us);
-            joined.steps.as_mut().unwrap().extend(part.steps.unwrap());
-            joined.values.extend(part.values);
-        }
-        joined.times_us.extend(report.times_us);
-        joined.steps.as_mut().unwrap().extend(report.steps.unwrap());
-        joined.values.extend(report.values);
-        assert_eq!(joined, whole);
+        remove_first(&mut report, 1);
+        assert_eq!(report.times_us, [1, 2, 3]);
+        assert_eq!(report.steps, Some(vec![1, 2, 3]));
+        assert_eq!(report.values, [1., -1., 2., -2., 3., -3.]);
+        assert_eq!(report.thinned, 0);
+        let mut whole = report_of(1);
+        append(&mut whole, &mut report);
+        assert_eq!(whole, report_of(4));
+        assert!(is_empty(&report));
     }
 
     #[test]
