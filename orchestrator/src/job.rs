@@ -68,9 +68,6 @@ pub struct JobSpec {
     /// Whether large tasks are written to the disk. Default yes. Without meaning where the journal is in
     /// memory.
     pub durability: Durability,
-    /// Bytes of memory its large tasks share and use again, instead of a sealed memory each; `None`, the
-    /// default, for none.
-    pub slab: Option<u64>,
     /// Drain a trainer after a failed task and start another. Default true: a CUDA error sticks.
     pub replace_after_failure: bool,
     /// Failures of the trainer's code after which a task is dead. Default 1: no retry.
@@ -119,7 +116,6 @@ impl Default for JobSpec {
             attach: false,
             open: false,
             durability: Durability::Durable,
-            slab: None,
             replace_after_failure: true,
             max_failures: 1,
             max_losses: 3,
@@ -195,12 +191,6 @@ impl JobSpec {
         if self.window as usize > IN_HAND_MAX {
             return wrong("window", "must be at most 1024");
         }
-        if self
-            .slab
-            .is_some_and(|size_bytes| !(SLAB_SIZE_BYTES_MIN..=SLAB_SIZE_BYTES_MAX).contains(&size_bytes))
-        {
-            return wrong("slab", "must be from 1 MiB to 1 TiB");
-        }
         let durations = [
             ("recv_timeout", self.recv_timeout),
             ("start_timeout", self.start_timeout),
@@ -233,12 +223,6 @@ impl JobSpec {
         Ok(job_id)
     }
 }
-
-/// Less holds no task that would be worth it.
-const SLAB_SIZE_BYTES_MIN: u64 = 1 << 20;
-
-/// More than the memory of any machine this runs on: a slip of the unit.
-const SLAB_SIZE_BYTES_MAX: u64 = 1 << 40;
 
 /// Durations are whole milliseconds in the journal.
 const DURATION_MIN: Duration = Duration::from_millis(1);
@@ -294,8 +278,7 @@ mod tests {
     #[test]
     fn a_field_that_makes_no_sense_is_named() {
         type Spoil = fn(&mut JobSpec);
-        let cases: [(&str, Spoil); 11] = [
-            ("slab", |spec| spec.slab = Some(4_096)),
+        let cases: [(&str, Spoil); 10] = [
             ("trainers", |spec| spec.trainers = 0),
             ("window", |spec| spec.window = 1025),
             ("max_losses", |spec| spec.max_losses = 0),
