@@ -164,7 +164,6 @@ def test_it_is_released_when_the_last_view_is_gone(
     peer.stop(2)
     assert released(peer) == [1]
     assert outcome(peer.acked_result(2)) == "Stopped"
-    peer.bye()
     trainer.ends()
 
 
