@@ -97,12 +97,14 @@ fn files(root: &Path, job: &str) -> Vec<PathBuf> {
 /// The byte and the number of the hyperparameters in each file.
 fn contents(root: &Path, job: &str) -> Vec<(u8, usize)> {
     let content = |file: PathBuf| {
-        let task = TrainingTask::from_buffer(std::fs::read(file).unwrap()).unwrap().build().unwrap();
+        // Its task may have ended since the folder was read.
+        let bytes = std::fs::read(file).ok()?;
+        let task = TrainingTask::from_buffer(bytes).unwrap().build().unwrap();
         let hyperparams = task.task().hyperparams();
         assert!(hyperparams.iter().all(|byte| *byte == hyperparams[0]));
-        (hyperparams[0], hyperparams.len())
+        Some((hyperparams[0], hyperparams.len()))
     };
-    files(root, job).into_iter().map(content).collect()
+    files(root, job).into_iter().filter_map(content).collect()
 }
 
 async fn eventually(mut holds: impl FnMut() -> bool) {
