@@ -47,7 +47,8 @@ pub struct Event {
 pub enum What {
     /// A fact, committed.
     Record(Record),
-    /// Rows of metrics. Not in the journal: only those who listen get them.
+    /// A batch of rows of metrics; [`Report::rows`] gives them one by one, with names, step, epoch and
+    /// time. Not in the journal: only those who listen get them.
     Progress(Arc<Report>),
     /// This stream fell behind.
     Lagged {
@@ -127,14 +128,14 @@ impl Feed {
         at: SystemTime,
         task: Option<Arc<str>>,
         attempt: u32,
-        report: Report,
+        report: Arc<Report>,
     ) {
         let mut live = self.lock();
         live.progress_total += 1;
         if !live.listened_to() {
             return;
         }
-        let what = What::Progress(Arc::new(report));
+        let what = What::Progress(report);
         let event =
             Event { seq: live.published, at, job: self.job_id.clone(), task, attempt: Some(attempt), what };
         live.send(Arc::new(event));

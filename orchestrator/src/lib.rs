@@ -91,4 +91,4 @@ pub use task_buffer::TaskBuffer;
 pub use training_task::TrainingTask;
 pub use trainwire_protocol::id::JobId;
 pub use trainwire_protocol::limits;
-pub use trainwire_protocol::message::Report;
+pub use trainwire_protocol::message::{Report, ReportRow};

@@ -13,8 +13,6 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use serde::Serialize;
-use serde_json::{Map, Value};
 use trainwire_protocol::message::Report;
 
 use crate::clock;
@@ -34,7 +32,7 @@ pub(crate) struct MetricsWriter {
 }
 
 enum Order {
-    Write { task: TaskNo, path: PathBuf, attempt: u32, report: Report },
+    Write { task: TaskNo, path: PathBuf, attempt: u32, report: Arc<Report> },
     Close { task: TaskNo },
     EndJob { feed: Arc<Feed> },
 }
@@ -53,7 +51,7 @@ impl MetricsWriter {
 
     /// Appends a report's rows. Where the disk is slower than the trainers, reports are left out, and
     /// the log says so.
-    pub(crate) fn write(&mut self, task: TaskNo, path: PathBuf, attempt: u32, report: Report) {
+    pub(crate) fn write(&mut self, task: TaskNo, path: PathBuf, attempt: u32, report: Arc<Report>) {
         if self.waiting.load(Ordering::Relaxed) >= WAITING_REPORTS_MAX {
             tracing::warn!(path = %path.display(), rows = report.times_us.len(), "the disk is too slow for all metrics; rows are left out of the file");
             return;
@@ -139,11 +137,7 @@ impl Files {
                 place.insert(BufWriter::new(OpenOptions::new().create(true).append(true).open(path)?))
             }
         };
-        for line in lines(attempt, report) {
-            serde_json::to_writer(&mut *file, &line)?;
-            file.write_all(b"\n")?;
-        }
-        Ok(())
+        write_rows(file, attempt, report)
     }
 
     fn flush(&mut self) {
@@ -155,35 +149,39 @@ impl Files {
     }
 }
 
-/// One row as it lies in the file.
-#[derive(Serialize)]
-struct Line {
-    time_us: u64,
-    attempt: u32,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    step: Option<i64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    epoch: Option<f64>,
-    /// Not a number and the infinities are `null`.
-    metrics: Map<String, Value>,
-    /// Rows the trainer left out before this one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    thinned: Option<u64>,
-}
-
-fn lines(attempt: u32, report: &Report) -> impl Iterator<Item = Line> + '_ {
-    let width = report.names.len();
-    report.times_us.iter().enumerate().map(move |(row, &time_us)| {
-        let values = report.values.get(row * width..(row + 1) * width).unwrap_or_default();
-        Line {
-            time_us,
-            attempt,
-            step: report.steps.as_ref().and_then(|steps| steps.get(row).copied()),
-            epoch: report.epochs.as_ref().and_then(|epochs| epochs.get(row).copied()),
-            metrics: report.names.iter().cloned().zip(values.iter().map(|&value| value.into())).collect(),
-            thinned: (row == 0 && report.thinned > 0).then_some(report.thinned),
+/// Appends a line for each row. Not a number and the infinities are `null`; of columns with one name
+/// the last counts. `thinned` are rows the trainer left out before this one.
+fn write_rows(out: &mut impl Write, attempt: u32, report: &Report) -> io::Result<()> {
+    let mut columns: Vec<(usize, String)> = Vec::with_capacity(report.names.len());
+    for (column, name) in report.names.iter().enumerate() {
+        if !report.names[column + 1..].contains(name) {
+            columns.push((column, serde_json::to_string(name)?));
         }
-    })
+    }
+    let mut thinned = report.thinned;
+    for row in report.rows() {
+        write!(out, "{{\"time_us\":{},\"attempt\":{attempt}", row.time_us)?;
+        if let Some(step) = row.step {
+            write!(out, ",\"step\":{step}")?;
+        }
+        if let Some(epoch) = row.epoch {
+            out.write_all(b",\"epoch\":")?;
+            serde_json::to_writer(&mut *out, &epoch)?;
+        }
+        out.write_all(b",\"metrics\":{")?;
+        for (place, (column, name)) in columns.iter().enumerate() {
+            out.write_all(if place == 0 { b"" } else { b"," })?;
+            out.write_all(name.as_bytes())?;
+            out.write_all(b":")?;
+            serde_json::to_writer(&mut *out, &row.values.get(*column))?;
+        }
+        out.write_all(b"}")?;
+        if std::mem::take(&mut thinned) > 0 {
+            write!(out, ",\"thinned\":{}", report.thinned)?;
+        }
+        out.write_all(b"}\n")?;
+    }
+    Ok(())
 }
 
 /// Rows are in the file at most this long after they came.
@@ -194,6 +192,7 @@ const WAITING_REPORTS_MAX: usize = 4_096;
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
     use trainwire_protocol::id::{Delivery, JobId};
 
     use super::*;
@@ -214,7 +213,7 @@ mod tests {
         };
         let mut writer = MetricsWriter::start().unwrap();
         let feed = Arc::new(Feed::new(JobNo(1), JobId::new("a").unwrap(), None));
-        writer.write(TaskNo(1), path.clone(), 2, report);
+        writer.write(TaskNo(1), path.clone(), 2, Arc::new(report));
         writer.end_job(Arc::clone(&feed));
         feed.ended().await.unwrap();
 

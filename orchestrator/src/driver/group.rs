@@ -190,9 +190,11 @@ impl Driver {
     fn publish_progress(&mut self, task_no: TaskNo, attempt: u32, report: Report) {
         let Some(task) = self.scheduler.state().task(task_no) else { return };
         let Some(slot) = self.jobs.get(&task.job) else { return };
+        // One for all: the file and whoever listens.
+        let report = Arc::new(report);
         if let Some(metrics) = &mut self.metrics {
             let path = self.layout.metrics(&slot.feed.job_id, task_no, &task.task_id);
-            metrics.write(task_no, path, attempt, report.clone());
+            metrics.write(task_no, path, attempt, Arc::clone(&report));
         }
         slot.feed.publish_progress(self.now.wall, Some(Arc::clone(&task.task_id)), attempt, report);
     }

@@ -37,7 +37,7 @@ async fn no_record_is_missed_or_doubled_wherever_a_stream_begins() {
             if entry.job == Some(JobNo(1)) {
                 feed.publish(entry);
             }
-            feed.publish_progress(at, None, 1, report());
+            feed.publish_progress(at, None, 1, Arc::new(report()));
         }
         if first % 1_000 == 1 {
             let stream = EventStream::from_now(Arc::clone(&feed), Arc::clone(&inner));
