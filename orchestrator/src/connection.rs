@@ -1,9 +1,10 @@
-//! One connection of a trainer: a loop without decisions around an [`OrchestratorSession`].
+//! One connection of a trainer: a socket around an [`OrchestratorSession`], without a task, a buffer
+//! or a timer of its own. The driver calls it when there is something to do.
 //!
 //! ```text
-//!            ┌── read until it would block ──► FrameReader ──► Session ──► one message to the driver
+//!            ┌── read until it would block ──► FrameReader ──► Session ──► arrivals, to the driver
 //!  socket ◄──┤
-//!            └── gathered writes ◄── FrameWriter ◄── Session ◄── commands of the driver
+//!            └── gathered writes ◄── FrameWriter ◄── Session ◄── what the driver was told to do
 //! ```
 //!
 //! A trainer that does not read is no danger: while more than [`UNSENT_BYTES_MAX`] wait for it,
@@ -12,70 +13,70 @@
 //! (`READS_PER_TURN_MAX`).
 
 mod io;
-mod stream;
 
-use std::pin::pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Instant;
 
-use tokio::net::UnixStream;
-use tokio::sync::mpsc;
-use tokio::time::sleep_until;
-use trainwire_protocol::frame::{DeliverPayload, FrameReader, FrameWriter, ReaderLimits};
-use trainwire_protocol::id::JobId;
+use trainwire_protocol::error::ProtocolError;
+use trainwire_protocol::frame::{DeliverPayload, FrameReader, FrameWriter, ReaderLimits, SharedBlock};
 use trainwire_protocol::message::{AckEntry, Bye, Deliver, Refused, Report, Stop, Welcome};
 use trainwire_protocol::session::{OrchestratorEvent, OrchestratorSession, Timeouts};
 use trainwire_unix::PidFd;
 
-use self::io::Depth;
-use self::stream::Stream;
-use crate::clock;
-use crate::driver::Message;
 use crate::payload::Payload;
+use crate::readiness::Wanted;
 use crate::record::JobNo;
 use crate::scheduler::{ConnectionNo, Input};
 
+pub(crate) use self::io::Depth;
+
+/// See the module.
+pub(crate) struct Connection {
+    number: ConnectionNo,
+    job: JobNo,
+    peer: Peer,
+    forward_heartbeats: bool,
+    socket: OwnedFd,
+    session: OrchestratorSession,
+    reader: FrameReader,
+    /// What the socket did not take; never empty.
+    unsent: Option<Box<FrameWriter>>,
+    /// Of tasks that wait in the session or the writer, by delivery.
+    descriptors: Vec<(u64, Payload)>,
+    /// `false` once a write has failed. What the trainer wrote before is read all the same.
+    writable: bool,
+    /// What the socket is watched for.
+    watched: Wanted,
+    /// When the driver looks at the session's deadlines next. Moved only forwards: a deadline that went
+    /// away is noticed then.
+    pub(crate) alarm: Option<Instant>,
+    /// Something is to be sent.
+    pub(crate) has_news: bool,
+}
+
 /// What connections of one job have in common.
-#[derive(Clone, Debug)]
-pub(crate) struct Connector {
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms {
     pub(crate) job: JobNo,
-    pub(crate) job_id: JobId,
-    /// Trainers may be started by hand.
-    pub(crate) attach: bool,
     /// The Scheduler waits for progress, so it wants to hear of heartbeats.
     pub(crate) forward_heartbeats: bool,
     pub(crate) timeouts: Timeouts,
-    pub(crate) limits: ReaderLimits,
-    pub(crate) driver: mpsc::Sender<Message>,
-    /// Of the whole orchestrator.
-    pub(crate) numbers: Arc<AtomicU64>,
 }
 
 /// The process that connected.
 #[derive(Debug)]
 pub(crate) struct Peer {
     pub(crate) pid: i32,
-    /// Of processes that may have been started by hand.
+    /// Of processes that may have been started by hand, until the driver watches it.
     pub(crate) pidfd: Option<PidFd>,
 }
 
-/// What the driver wants of a connection.
-#[derive(Debug)]
-pub(crate) enum Command {
-    Welcome(Welcome),
-    Refuse(Refused),
-    Deliver {
-        deliver: Deliver,
-        payload: Payload,
-    },
-    Ack(AckEntry),
-    Stop(Stop),
-    Bye(Bye),
-    /// Read until the socket would block, hand everything over, then say [`Input::Drained`].
-    Drain,
-    /// As `Drain`, without a word at the end: dropping the guard is the answer.
-    CatchUp(#[allow(dead_code, reason = "its drop is what counts")] mpsc::Sender<()>),
-    Close,
+/// What one connection after the other uses.
+#[derive(Debug, Default)]
+pub(crate) struct Buffers {
+    block: SharedBlock,
+    /// Empty between connections.
+    writer: FrameWriter,
 }
 
 /// What a trainer said.
@@ -86,210 +87,163 @@ pub(crate) enum Arrival {
     Report(Report),
 }
 
-impl Connector {
-    /// Serves a connection until it ends.
-    pub(crate) fn connect(&self, stream: UnixStream, peer: Peer) {
-        let stream = match Stream::new(stream) {
-            Ok(stream) => stream,
-            Err(error) => {
-                tracing::warn!(job = %self.job_id, pid = peer.pid, %error, "a connection cannot be watched");
-                return;
-            }
-        };
-        let number = ConnectionNo(self.numbers.fetch_add(1, Ordering::Relaxed));
-        let (sender, commands) = mpsc::unbounded_channel();
-        let connection = Connection {
-            number,
-            pid: peer.pid,
-            shared: self.clone(),
-            stream,
-            session: OrchestratorSession::new(clock::monotonic(), self.timeouts),
-            reader: FrameReader::new(self.limits),
-            writer: FrameWriter::default(),
-            commands,
-            descriptors: Vec::new(),
-            arrivals: Vec::new(),
-            writable: true,
-        };
-        let driver = self.driver.clone();
-        tokio::spawn(async move {
-            let connected = Message::Connected { connection: number, peer, commands: sender };
-            if driver.send(connected).await.is_ok() {
-                connection.run().await;
-            }
-        });
-    }
-}
-
-struct Connection {
-    number: ConnectionNo,
-    pid: i32,
-    shared: Connector,
-    stream: Stream,
-    session: OrchestratorSession,
-    reader: FrameReader,
-    writer: FrameWriter,
-    commands: mpsc::UnboundedReceiver<Command>,
-    /// Of tasks that wait in the session or the writer, by delivery.
-    descriptors: Vec<(u64, Payload)>,
-    /// Not handed to the driver yet.
-    arrivals: Vec<Arrival>,
-    /// `false` once a write has failed. What the trainer wrote before is read all the same.
-    writable: bool,
-}
-
 /// The connection is over.
-enum Over {
-    /// By the trainer's end of file, or an error with this code.
-    Ended(Option<&'static str>),
-    /// The driver wants no more of it, or is gone.
-    Closed,
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Over {
+    /// The end of what the trainer sent, or of what it is to be told.
+    Ended,
+    /// The socket broke.
+    Broken,
+    /// The trainer broke the protocol.
+    Protocol(ProtocolError),
 }
 
 impl Connection {
-    async fn run(mut self) {
-        let Err(over) = self.serve().await;
-        // The parting word, as far as the socket takes it.
-        let _ = self.write();
-        if let Over::Ended(code) = over {
-            self.arrivals.push(Arrival::Input(Input::Disconnected { connection: self.number, code }));
-            let _ = self.hand_over().await;
+    pub(crate) fn new(number: ConnectionNo, terms: Terms, socket: OwnedFd, peer: Peer, now: Instant) -> Self {
+        Self {
+            number,
+            job: terms.job,
+            peer,
+            forward_heartbeats: terms.forward_heartbeats,
+            socket,
+            session: OrchestratorSession::new(now, terms.timeouts),
+            // Tasks only ever flow to the trainer.
+            reader: FrameReader::new(ReaderLimits { inline_task_size_bytes_max: 0 }),
+            unsent: None,
+            descriptors: Vec::new(),
+            writable: true,
+            watched: Wanted::BYTES,
+            alarm: None,
+            has_news: false,
         }
     }
 
-    async fn serve(&mut self) -> Result<std::convert::Infallible, Over> {
-        let incoming = self.stream.incoming();
-        let mut commands = Vec::with_capacity(COMMANDS_PER_TURN_MAX);
-        // Moved only forwards: a deadline that went away is noticed when the timer fires.
-        let mut alarm = self.session.poll_timeout();
-        let mut timer = pin!(sleep_until(alarm.unwrap_or_else(clock::monotonic).into()));
-        loop {
-            self.write()?;
-            if self.session.is_over() {
-                return Err(Over::Ended(None));
-            }
-            let deadline = self.session.poll_timeout();
-            if deadline.is_some_and(|deadline| alarm.is_none_or(|alarm| deadline < alarm)) {
-                alarm = deadline;
-                timer.as_mut().reset(deadline.unwrap_or_else(clock::monotonic).into());
-            }
-            let may_read = self.writer.len_bytes() < UNSENT_BYTES_MAX;
-            tokio::select! {
-                biased;
-                received = self.commands.recv_many(&mut commands, COMMANDS_PER_TURN_MAX) => {
-                    if received == 0 {
-                        return Err(Over::Closed);
-                    }
-                    for command in commands.drain(..) {
-                        self.perform(command).await?;
-                    }
-                }
-                ready = incoming.ready(), if may_read => {
-                    let mut ready = ready.map_err(|_| Over::Ended(Some(IO_ERROR)))?;
-                    if self.read_turn(Depth::Turn).await? {
-                        ready.clear_ready();
-                    }
-                }
-                () = self.stream.has_room(), if self.stream.is_full() => {}
-                () = &mut timer, if alarm.is_some() => {
-                    alarm = None;
-                    self.time_out().await?;
-                }
-            }
-        }
+    pub(crate) fn job(&self) -> JobNo {
+        self.job
     }
 
-    async fn perform(&mut self, command: Command) -> Result<(), Over> {
-        match command {
-            Command::Welcome(welcome) => self.session.welcome(clock::monotonic(), welcome),
-            Command::Refuse(refused) => self.session.refuse(refused),
-            Command::Deliver { deliver, payload } => {
-                let travels = if payload.descriptor().is_some() {
-                    let token = deliver.delivery.0;
-                    self.descriptors.push((token, payload));
-                    DeliverPayload::Descriptor { token }
-                } else {
-                    DeliverPayload::Inline(payload.task().as_bytes().clone())
-                };
-                self.session.deliver(deliver, travels);
-            }
-            Command::Ack(entry) => self.session.ack(entry),
-            Command::Stop(stop) => self.session.stop(stop),
-            Command::Bye(bye) => self.session.bye(bye),
-            Command::Drain => {
-                let ended = self.read_turn(Depth::Drain).await;
-                self.arrivals.push(Arrival::Input(Input::Drained { connection: self.number }));
-                self.hand_over().await?;
-                ended?;
-            }
-            Command::CatchUp(_guard) => drop(self.read_turn(Depth::Drain).await?),
-            Command::Close => return Err(Over::Closed),
-        }
-        Ok(())
+    pub(crate) fn pid(&self) -> i32 {
+        self.peer.pid
     }
 
-    /// What is in the socket came in time, however late we are.
-    async fn time_out(&mut self) -> Result<(), Over> {
-        if self.session.poll_timeout().is_some_and(|deadline| deadline <= clock::monotonic()) {
-            self.read_turn(Depth::Turn).await?;
-            let handled = self.session.handle_timeout(clock::monotonic());
-            self.collect_events();
-            self.hand_over().await?;
-            handled.map_err(|error| Over::Ended(Some(error.code())))?;
-        }
-        Ok(())
+    /// Once, if the trainer may have been started by hand.
+    pub(crate) fn take_pidfd(&mut self) -> Option<PidFd> {
+        self.peer.pidfd.take()
     }
 
-    /// Reads what there is, within bounds, and hands it to the driver in one piece. Whether the socket
-    /// is empty now.
-    async fn read_turn(&mut self, depth: Depth) -> Result<bool, Over> {
-        let read = self.read(depth);
-        self.hand_over().await?;
-        read
+    pub(crate) fn welcome(&mut self, now: Instant, welcome: Welcome) {
+        self.session.welcome(now, welcome);
     }
 
-    fn collect_events(&mut self) {
-        let (connection, job) = (self.number, self.shared.job);
+    pub(crate) fn refuse(&mut self, refused: Refused) {
+        self.session.refuse(refused);
+    }
+
+    pub(crate) fn deliver(&mut self, deliver: Deliver, payload: Payload) {
+        let travels = if payload.descriptor().is_some() {
+            let token = deliver.delivery.0;
+            self.descriptors.push((token, payload));
+            DeliverPayload::Descriptor { token }
+        } else {
+            DeliverPayload::Inline(payload.task().as_bytes().clone())
+        };
+        self.session.deliver(deliver, travels);
+    }
+
+    pub(crate) fn ack(&mut self, entry: AckEntry) {
+        self.session.ack(entry);
+    }
+
+    pub(crate) fn stop(&mut self, stop: Stop) {
+        self.session.stop(stop);
+    }
+
+    pub(crate) fn bye(&mut self, bye: Bye) {
+        self.session.bye(bye);
+    }
+
+    /// Whether a deadline has passed.
+    pub(crate) fn is_due(&self, now: Instant) -> bool {
+        self.session.poll_timeout().is_some_and(|deadline| deadline <= now)
+    }
+
+    /// Draws the conclusions that are due. What is in the socket came in time, so read it first.
+    pub(crate) fn time_out(&mut self, now: Instant, arrivals: &mut Vec<Arrival>) -> Result<(), Over> {
+        let handled = self.session.handle_timeout(now);
+        self.collect_events(arrivals);
+        handled.map_err(Over::Protocol)
+    }
+
+    /// Part of what was said is not sent.
+    pub(crate) fn has_unsent(&self) -> bool {
+        self.unsent.is_some()
+    }
+
+    /// The time to look at its deadlines, if that is earlier than was planned.
+    pub(crate) fn earlier_alarm(&mut self) -> Option<Instant> {
+        let deadline = self.session.poll_timeout()?;
+        let earlier = self.alarm.is_none_or(|alarm| deadline < alarm);
+        earlier.then(|| *self.alarm.insert(deadline))
+    }
+
+    /// What the socket should be watched for from now on, if that has changed.
+    pub(crate) fn watch_anew(&mut self) -> Option<Wanted> {
+        let wanted = Wanted { bytes: self.may_read(), room: self.unsent.is_some() };
+        let changed = wanted != self.watched;
+        self.watched = wanted;
+        changed.then_some(wanted)
+    }
+
+    fn may_read(&self) -> bool {
+        self.unsent.as_ref().is_none_or(|unsent| unsent.len_bytes() < UNSENT_BYTES_MAX)
+    }
+
+    fn collect_events(&mut self, arrivals: &mut Vec<Arrival>) {
+        let connection = self.number;
         while let Some(event) = self.session.poll_event() {
             let input = match event {
                 OrchestratorEvent::Report(report) => {
-                    self.arrivals.push(Arrival::Report(report));
+                    arrivals.push(Arrival::Report(report));
                     continue;
                 }
-                OrchestratorEvent::Heartbeat(_) if !self.shared.forward_heartbeats => continue,
+                OrchestratorEvent::Heartbeat(_) if !self.forward_heartbeats => continue,
+                // Nothing lies in a slab yet.
+                OrchestratorEvent::Released(_) => continue,
                 OrchestratorEvent::Heartbeat(heartbeat) => Input::Heartbeat { connection, heartbeat },
                 OrchestratorEvent::Hello(hello) => {
-                    Input::Hello { connection, job, hello: Box::new(hello), pid: self.pid }
+                    Input::Hello { connection, job: self.job, hello: Box::new(hello), pid: self.peer.pid }
                 }
                 OrchestratorEvent::Started(delivery) => Input::Started { connection, delivery: delivery.0 },
                 OrchestratorEvent::Checkpoint(checkpoint) => Input::Checkpoint { connection, checkpoint },
                 OrchestratorEvent::Result(result) => Input::Result { connection, result },
-                // No slab was shared, so nothing is held.
-                OrchestratorEvent::Released(_) => continue,
                 OrchestratorEvent::Bye(bye) => Input::Bye { connection, bye },
                 OrchestratorEvent::Quiet => Input::Quiet { connection },
                 OrchestratorEvent::Heard => Input::Heard { connection },
             };
-            self.arrivals.push(Arrival::Input(input));
+            arrivals.push(Arrival::Input(input));
         }
     }
+}
 
-    async fn hand_over(&mut self) -> Result<(), Over> {
-        if self.arrivals.is_empty() {
-            return Ok(());
+impl AsFd for Connection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl Over {
+    /// Of the error that ended it.
+    pub(crate) fn code(&self) -> Option<&'static str> {
+        match self {
+            Self::Ended => None,
+            Self::Broken => Some(IO_ERROR),
+            Self::Protocol(error) => Some(error.code()),
         }
-        // The next turn brings about as much as this one.
-        let room = Vec::with_capacity(self.arrivals.len());
-        let arrivals = std::mem::replace(&mut self.arrivals, room);
-        let arrived = Message::Arrived { connection: self.number, arrivals };
-        self.shared.driver.send(arrived).await.map_err(|_| Over::Closed)
     }
 }
 
 /// Above this nothing is read: room for one large round of acknowledgements.
 const UNSENT_BYTES_MAX: usize = 512 << 10;
-
-const COMMANDS_PER_TURN_MAX: usize = 128;
 
 /// The connection broke rather than ended.
 const IO_ERROR: &str = "io_error";

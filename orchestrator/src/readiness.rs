@@ -1,43 +1,229 @@
-//! Descriptors of ours, watched by the runtime.
+//! What the driver watches: every listener, connection and trainer process, in one epoll set of its
+//! own. The runtime knows that set as one descriptor.
+//!
+//! ```text
+//!   listeners ─┐
+//!   sockets ───┼─► epoll set ─► one registration with tokio ─► the driver wakes and takes all
+//!   pidfds ────┘                                                that are ready in one call
+//! ```
+//!
+//! A registration of each descriptor with the runtime would cost a task or a waker to hand it over,
+//! some 300 bytes, and a wake-up per event. Here it costs the kernel's own entry, and 256 heartbeats
+//! are taken with one call. The set is level-triggered: what was not read to the end is named again.
 #![allow(unsafe_code)]
 
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::sync::Arc;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use trainwire_unix::PidFd;
 
-/// Readiness of a descriptor.
-pub(crate) type Watched<T> = AsyncFd<Held<T>>;
+use crate::record::{JobNo, TrainerNo};
+use crate::scheduler::ConnectionNo;
 
-/// What keeps a descriptor open while it is watched, and never has another.
-pub(crate) struct Held<T>(T);
+/// See the module.
+pub(crate) struct Readiness {
+    set: AsyncFd<Set>,
+    events: Vec<EpollEvent>,
+    /// The set may hold something the runtime will not say again.
+    more: bool,
+}
 
-impl<T> Held<T> {
-    /// The holder itself.
-    pub(crate) fn get(&self) -> &T {
-        &self.0
+/// Whose descriptor it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// Somebody connects.
+    Listener(JobNo),
+    /// Bytes, room for bytes, or the end.
+    Connection(ConnectionNo),
+    /// It died.
+    Process(TrainerNo),
+}
+
+/// What is wanted of a descriptor; errors and hang-ups are told in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    pub(crate) bytes: bool,
+    pub(crate) room: bool,
+}
+
+impl Wanted {
+    pub(crate) const BYTES: Self = Self { bytes: true, room: false };
+    pub(crate) const NOTHING: Self = Self { bytes: false, room: false };
+
+    fn flags(self) -> EpollFlags {
+        let mut flags = EpollFlags::empty();
+        flags.set(EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP, self.bytes);
+        flags.set(EpollFlags::EPOLLOUT, self.room);
+        flags
     }
 }
 
-/// Watches a socket for one kind of readiness.
-pub(crate) fn socket(socket: OwnedFd, interest: Interest) -> io::Result<Watched<OwnedFd>> {
-    // SAFETY: `Held` owns the descriptor and gives out no more than a shared reference, so it stays
-    // open and the same until the registration is dropped.
-    Ok(unsafe { AsyncFd::register_with_interest(Held(socket), interest) }?)
+impl Readiness {
+    /// # Errors
+    /// No descriptor is left, or the runtime has no IO driver.
+    pub(crate) fn new() -> io::Result<Self> {
+        let set = Set(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?);
+        // SAFETY: `Set` owns the descriptor and never has another, so it stays open and the same until
+        // the registration is dropped.
+        let set = unsafe { AsyncFd::register_with_interest(set, Interest::READABLE) }?;
+        Ok(Self { set, events: vec![EpollEvent::empty(); EVENTS_PER_TURN_MAX], more: true })
+    }
+
+    /// Watches a descriptor, which must be [removed](Self::remove) before it is closed: a process being
+    /// started may share it for a moment, and would keep it in the set.
+    ///
+    /// # Errors
+    /// The kernel's, for want of memory or of watches.
+    pub(crate) fn add(&self, descriptor: impl AsFd, source: Source, wanted: Wanted) -> io::Result<()> {
+        Ok(self.epoll().add(descriptor, EpollEvent::new(wanted.flags(), source.key()))?)
+    }
+
+    /// Changes what is wanted of a descriptor that is watched.
+    pub(crate) fn change(&self, descriptor: impl AsFd, source: Source, wanted: Wanted) {
+        // It fails only for a descriptor that is not watched.
+        let _ = self.epoll().modify(descriptor, &mut EpollEvent::new(wanted.flags(), source.key()));
+    }
+
+    pub(crate) fn remove(&self, descriptor: impl AsFd) {
+        let _ = self.epoll().delete(descriptor);
+    }
+
+    /// Waits until there may be something to [take](Self::take). Dropping it half-way loses nothing.
+    pub(crate) async fn ready(&mut self) {
+        if self.more {
+            // Others of this thread get their turns, too.
+            return tokio::task::consume_budget().await;
+        }
+        // The runtime is shutting down when this fails; so is the driver then.
+        if let Ok(mut guard) = self.set.readable().await {
+            // Before the set is looked at: what comes later is told again.
+            guard.clear_ready();
+            self.more = true;
+        }
+    }
+
+    /// Which are ready at this moment, as many as one turn is for.
+    pub(crate) fn take(&mut self, sources: &mut Vec<Source>) {
+        let count = self.set.get_ref().0.wait(&mut self.events, EpollTimeout::ZERO).unwrap_or(0);
+        // A read that came back short has seen all bytes, but not the end behind them.
+        let ends = |event: &EpollEvent| event.events().intersects(ENDS);
+        self.more = count == self.events.len() || self.events.iter().take(count).any(ends);
+        sources.extend(self.events.iter().take(count).filter_map(|event| Source::of_key(event.data())));
+    }
+
+    /// One of those taken was not read to its end.
+    pub(crate) fn not_empty(&mut self) {
+        self.more = true;
+    }
+
+    fn epoll(&self) -> &Epoll {
+        &self.set.get_ref().0
+    }
 }
 
-/// Watches a process: readable means dead. The pidfd stays usable for signals.
-pub(crate) fn process(pidfd: Arc<PidFd>) -> io::Result<Watched<Arc<PidFd>>> {
-    // SAFETY: `Held` owns a share of the pidfd, whose descriptor never changes and stays open for as
-    // long as anybody has a share.
-    Ok(unsafe { AsyncFd::register_with_interest(Held(pidfd), Interest::READABLE) }?)
-}
+struct Set(Epoll);
 
-impl<T: AsRawFd> AsRawFd for Held<T> {
+impl AsRawFd for Set {
     fn as_raw_fd(&self) -> RawFd {
-        self.0.as_raw_fd()
+        self.0.0.as_raw_fd()
+    }
+}
+
+impl Source {
+    /// Numbers count from 1 and never come near 2⁶².
+    fn key(self) -> u64 {
+        match self {
+            Self::Listener(JobNo(number)) => number << 2,
+            Self::Connection(ConnectionNo(number)) => number << 2 | 1,
+            Self::Process(TrainerNo(number)) => number << 2 | 2,
+        }
+    }
+
+    fn of_key(key: u64) -> Option<Self> {
+        let number = key >> 2;
+        match key & 3 {
+            0 => Some(Self::Listener(JobNo(number))),
+            1 => Some(Self::Connection(ConnectionNo(number))),
+            2 => Some(Self::Process(TrainerNo(number))),
+            _ => None,
+        }
+    }
+}
+
+/// The other end sends no more.
+const ENDS: EpollFlags = EpollFlags::EPOLLRDHUP.union(EpollFlags::EPOLLHUP).union(EpollFlags::EPOLLERR);
+
+/// Taken together: bounds how long the first waits for the last.
+const EVENTS_PER_TURN_MAX: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_not_read_is_named_again_and_what_is_removed_never() {
+        let mut readiness = Readiness::new().unwrap();
+        let source = Source::Connection(ConnectionNo(7));
+        let (mut ours, mut theirs) = UnixStream::pair().unwrap();
+        readiness.add(&ours, source, Wanted::BYTES).unwrap();
+        let mut sources = Vec::new();
+        readiness.ready().await;
+        readiness.take(&mut sources);
+        assert!(sources.is_empty());
+
+        theirs.write_all(b"ab").unwrap();
+        for _ in 0..2 {
+            readiness.ready().await;
+            readiness.take(&mut sources);
+            assert_eq!(std::mem::take(&mut sources), [source]);
+            ours.read_exact(&mut [0]).unwrap();
+            readiness.not_empty();
+        }
+        readiness.ready().await;
+        readiness.take(&mut sources);
+        assert!(sources.is_empty(), "it was read to its end");
+
+        readiness.change(&ours, source, Wanted { bytes: false, room: true });
+        theirs.write_all(b"c").unwrap();
+        readiness.ready().await;
+        readiness.take(&mut sources);
+        assert_eq!(std::mem::take(&mut sources), [source], "there is room");
+        readiness.remove(&ours);
+        readiness.not_empty();
+        readiness.ready().await;
+        readiness.take(&mut sources);
+        assert!(sources.is_empty());
+    }
+
+    #[tokio::test]
+    async fn an_end_behind_the_last_bytes_is_named_again() {
+        let mut readiness = Readiness::new().unwrap();
+        let source = Source::Connection(ConnectionNo(7));
+        let (mut ours, mut theirs) = UnixStream::pair().unwrap();
+        readiness.add(&ours, source, Wanted::BYTES).unwrap();
+        readiness.take(&mut Vec::new());
+        theirs.write_all(b"a").unwrap();
+        drop(theirs);
+        for read in [1, 0] {
+            let mut sources = Vec::new();
+            readiness.ready().await;
+            readiness.take(&mut sources);
+            assert_eq!(sources, [source]);
+            assert_eq!(ours.read(&mut [0; 8]).unwrap(), read);
+        }
+    }
+
+    #[test]
+    fn keys_are_told_apart() {
+        for source in
+            [Source::Listener(JobNo(9)), Source::Connection(ConnectionNo(9)), Source::Process(TrainerNo(9))]
+        {
+            assert_eq!(Source::of_key(source.key()), Some(source));
+        }
     }
 }

@@ -18,6 +18,7 @@ use crate::events::Feed;
 use crate::journal::{Entry, Journal, Reader, Writer};
 use crate::layout::Layout;
 use crate::metrics::MetricsWriter;
+use crate::readiness::Readiness;
 use crate::record::{JobNo, Record, Seq};
 use crate::scheduler::Scheduler;
 
@@ -29,6 +30,8 @@ pub(crate) async fn start(config: Config) -> Result<Inner, StartError> {
     check(&config)?;
     let budget = Arc::new(Budget::new(&config)?);
     let mut scheduler = Scheduler::new(random()?);
+    let readiness =
+        Readiness::new().map_err(|error| StartError::System { what: "epoll", text: error.to_string() })?;
     let (inbox_sender, inbox) = mpsc::channel(INBOX_MESSAGES_MAX);
     let (shutdown, shutdown_asked) = watch::channel(false);
     let (stopped_sender, stopped) = watch::channel(None);
@@ -61,6 +64,7 @@ pub(crate) async fn start(config: Config) -> Result<Inner, StartError> {
         feeds: past.feeds,
         writer,
         metrics,
+        readiness,
         inbox,
         sender: inbox_sender.clone(),
         shutdown: shutdown_asked,

@@ -1,16 +1,19 @@
 //! Reading and writing a connection's socket, as far as it goes without waiting.
 
-use std::io;
+use std::io::ErrorKind;
+use std::mem;
+use std::time::Instant;
 
 use trainwire_protocol::error::ProtocolError;
+use trainwire_protocol::frame::{FrameWriter, SharedBlock};
+use trainwire_unix::Wait;
+use trainwire_unix::descriptors::{receive_plain, send};
 
-use super::{Arrival, Connection, IO_ERROR, Over};
-use crate::clock;
-use crate::scheduler::Input;
+use super::{Arrival, Buffers, Connection, Over};
 
 /// How much is read before others get their turn.
-#[derive(Clone, Copy)]
-pub(super) enum Depth {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Depth {
     /// What is there, mostly in one call.
     Turn,
     /// All that was in the socket, whatever it takes to be sure of it.
@@ -28,70 +31,110 @@ impl Depth {
 
 impl Connection {
     /// Reads as deep as is asked and lets the session look at it. Whether the socket is empty now.
-    pub(super) fn read(&mut self, depth: Depth) -> Result<bool, Over> {
+    pub(crate) fn read(
+        &mut self,
+        now: Instant,
+        depth: Depth,
+        buffers: &mut Buffers,
+        arrivals: &mut Vec<Arrival>,
+    ) -> Result<bool, Over> {
+        if depth == Depth::Turn && !self.may_read() {
+            return Ok(true);
+        }
+        let read = self.read_into(now, depth, &mut buffers.block, arrivals);
+        self.reader.return_block(&mut buffers.block);
+        read
+    }
+
+    fn read_into(
+        &mut self,
+        now: Instant,
+        depth: Depth,
+        block: &mut SharedBlock,
+        arrivals: &mut Vec<Arrival>,
+    ) -> Result<bool, Over> {
         for _ in 0..depth.reads_max() {
+            self.reader.borrow_block(block);
             let spare = self.reader.spare();
             let room = spare.len();
-            match self.stream.receive(spare) {
-                Ok(0) => return Err(Over::Ended(None)),
+            match receive_plain(&self.socket, spare, Wait::DontWait) {
+                Ok(0) => return Err(Over::Ended),
                 Ok(count) => {
                     self.reader.advance(count);
-                    let taken = self.take_frames();
-                    self.collect_events();
-                    taken.map_err(|error| self.protocol_error(error))?;
+                    let taken = self.take_frames(now);
+                    self.collect_events(arrivals);
+                    taken.map_err(Over::Protocol)?;
                     // With room to spare there was no more. That spares the call that would only say
                     // so, except where it must be certain.
-                    if count < room && matches!(depth, Depth::Turn) {
+                    if count < room && depth == Depth::Turn {
                         return Ok(true);
                     }
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(true),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // It ended with something unread, as the killed do.
-                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
-                    return Err(Over::Ended(None));
-                }
-                Err(_) => return Err(Over::Ended(Some(IO_ERROR))),
+                Err(error) => match error.kind() {
+                    ErrorKind::WouldBlock => return Ok(true),
+                    ErrorKind::Interrupted => {}
+                    // It ended with something unread, as the killed do.
+                    ErrorKind::ConnectionReset => return Err(Over::Ended),
+                    _ => return Err(Over::Broken),
+                },
             }
         }
         Ok(false)
     }
 
     /// Sends what there is, until nothing is left or the socket takes no more.
-    pub(super) fn write(&mut self) -> Result<(), Over> {
+    pub(crate) fn write(&mut self, now: Instant, buffers: &mut Buffers) -> Result<(), Over> {
+        let mut unsent = self.unsent.take();
+        let writer = unsent.as_deref_mut().unwrap_or(&mut buffers.writer);
+        let written = self.write_from(now, writer);
+        if writer.is_empty() {
+            // A large one is given back.
+        } else if unsent.is_some() {
+            self.unsent = unsent;
+        } else {
+            self.unsent = Some(Box::new(mem::take(&mut buffers.writer)));
+        }
+        match written {
+            Ok(()) if self.session.is_over() => Err(Over::Ended),
+            written => written,
+        }
+    }
+
+    fn write_from(&mut self, now: Instant, writer: &mut FrameWriter) -> Result<(), Over> {
         loop {
-            let transmitted = self.session.poll_transmit(clock::monotonic(), &mut self.writer);
+            let transmitted = self.session.poll_transmit(now, writer);
             if !self.writable {
-                self.writer.clear();
+                writer.clear();
             }
-            transmitted.map_err(|error| self.protocol_error(error))?;
-            if self.writer.is_empty() {
+            transmitted.map_err(Over::Protocol)?;
+            if writer.is_empty() {
                 return Ok(());
             }
-            let token = self.writer.descriptor_at_front();
+            let token = writer.descriptor_at_front();
             let place =
                 token.and_then(|token| self.descriptors.iter().position(|(number, _)| *number == token));
             let descriptor = place.and_then(|place| self.descriptors[place].1.descriptor());
-            match self.stream.send(&self.writer.io_slices(), descriptor) {
+            match send(&self.socket, &writer.io_slices(), descriptor, Wait::DontWait) {
                 Ok(count) => {
-                    self.writer.advance(count);
+                    writer.advance(count);
                     if let Some(place) = place {
                         self.descriptors.swap_remove(place);
                     }
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => {
-                    // The trainer reads no more, but a result may be in the socket still.
-                    self.writable = false;
-                    self.descriptors.clear();
-                }
+                Err(error) => match error.kind() {
+                    ErrorKind::WouldBlock => return Ok(()),
+                    ErrorKind::Interrupted => {}
+                    _ => {
+                        // The trainer reads no more, but a result may be in the socket still.
+                        self.writable = false;
+                        self.descriptors.clear();
+                    }
+                },
             }
         }
     }
 
-    fn take_frames(&mut self) -> Result<(), ProtocolError> {
-        let now = clock::monotonic();
+    fn take_frames(&mut self, now: Instant) -> Result<(), ProtocolError> {
         loop {
             match self.reader.next() {
                 Ok(Some(frame)) => self.session.handle_frame(now, &frame)?,
@@ -107,20 +150,10 @@ impl Connection {
         }
         Ok(())
     }
-
-    fn protocol_error(&mut self, error: ProtocolError) -> Over {
-        let job = &self.shared.job_id;
-        tracing::warn!(%job, pid = self.pid, code = error.code(), %error, "a connection ended");
-        if let ProtocolError::Version { .. } = error {
-            let text = error.to_string();
-            self.arrivals.push(Arrival::Input(Input::VersionMismatch { job: self.shared.job, text }));
-        }
-        Over::Ended(Some(error.code()))
-    }
 }
 
 /// Reads (64 KiB each, mostly) before other connections get their turn.
-const READS_PER_TURN_MAX: usize = 16;
+const READS_PER_TURN_MAX: usize = 4;
 
 /// What was in the socket when the drain began is no more than its buffer holds: 208 KiB by default,
 /// a few MiB where net.core.wmem_max was raised. A trainer that goes on writing gets no more than this.

@@ -1,73 +1,95 @@
 use std::io::{Read, Write};
-use std::os::unix::net::UnixStream as StdStream;
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use trainwire_protocol::id::{Delivery, Instance};
+use trainwire_protocol::frame::FrameWriter;
+use trainwire_protocol::id::{Delivery, Instance, JobId};
 use trainwire_protocol::limits::PROTOCOL_VERSION;
 use trainwire_protocol::message::{AckKind, FromTrainer, Hello, Outcome, Place, Role, TaskResult, ToTrainer};
 use trainwire_protocol::task_builder::TaskBuilder;
 use trainwire_unix::{SealedPayload, Wait};
 
 use super::*;
+use crate::clock;
 
-#[tokio::test]
-async fn a_drain_brings_everything_that_was_sent_and_then_says_so() {
-    let mut trainer = Trainer::welcomed().await;
-    trainer.send((1..=500).map(result));
-    trainer.commands.send(Command::Drain).unwrap();
-    let mut seqs = Vec::new();
-    loop {
-        match trainer.arrival().await {
-            Input::Result { result, .. } => seqs.push(result.seq),
-            Input::Drained { .. } => break,
-            other => panic!("{other:?}"),
-        }
-    }
+#[test]
+fn a_drain_brings_everything_that_was_sent_and_then_the_end() {
+    let mut pair = Pair::welcomed();
+    pair.send((1..=500).map(result));
+    assert_eq!(pair.read(Depth::Drain), Ok(true));
+    let seqs: Vec<u64> = pair.arrived().map(seq_of).collect();
     assert_eq!(seqs, (1..=500).collect::<Vec<_>>());
 
-    trainer.send([result(501)]);
-    drop(trainer.socket.take());
-    assert!(matches!(trainer.arrival().await, Input::Result { .. }));
-    assert!(matches!(trainer.arrival().await, Input::Disconnected { code: None, .. }));
+    pair.send([result(501)]);
+    drop(pair.trainer.take());
+    assert_eq!(pair.read(Depth::Drain), Err(Over::Ended));
+    assert_eq!(pair.arrived().map(seq_of).collect::<Vec<_>>(), [501]);
 }
 
-#[tokio::test]
-async fn a_trainer_that_never_reads_is_not_read_either() {
-    let mut trainer = Trainer::welcomed().await;
-    trainer.socket().set_nonblocking(true).unwrap();
+#[test]
+fn many_connections_share_a_block_and_half_a_frame_stays_with_its_own() {
+    let mut buffers = Buffers::default();
+    let mut pairs: Vec<Pair> = (0..3).map(|_| Pair::welcomed()).collect();
+    let mut writer = FrameWriter::default();
+    writer.push_from_trainer(&result(7)).unwrap();
+    let frame = writer.io_slices()[0].to_vec();
+    for (at, byte) in frame.iter().enumerate() {
+        for pair in &mut pairs {
+            pair.trainer().write_all(&[*byte]).unwrap();
+            let read =
+                pair.connection.read(clock::monotonic(), Depth::Turn, &mut buffers, &mut pair.arrivals);
+            assert_eq!(read, Ok(true));
+            assert_eq!(pair.arrivals.len(), usize::from(at + 1 == frame.len()));
+        }
+    }
+    for pair in &mut pairs {
+        assert_eq!(pair.arrived().map(seq_of).collect::<Vec<_>>(), [7]);
+    }
+}
+
+#[test]
+fn a_trainer_that_never_reads_is_not_read_either() {
+    let mut pair = Pair::welcomed();
+    pair.trainer().set_nonblocking(true).unwrap();
     let mut writer = FrameWriter::default();
     writer.push_from_trainer(&result(1)).unwrap();
     let frame = writer.io_slices()[0].to_vec();
-    let (mut sent, mut acknowledged, mut stuck) = (0, 0, 0);
-    while stuck < 50 {
-        match trainer.socket().write(&frame) {
-            Ok(count) => {
-                sent += count;
-                stuck = 0;
-            }
+    let (mut sent, mut acknowledged) = (0, 0);
+    loop {
+        let written = pair.trainer().write(&frame);
+        assert_eq!(pair.read(Depth::Turn), Ok(true));
+        let arrived = pair.arrived().count();
+        for _ in 0..arrived {
+            acknowledged += 1;
+            pair.connection.ack(AckEntry { delivery: Delivery(1), seq: 1, kind: AckKind::Superseded });
+        }
+        pair.write().unwrap();
+        match written {
+            Ok(count) => sent += count,
             Err(error) => {
                 assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
-                stuck += 1;
-                tokio::time::sleep(Duration::from_millis(2)).await;
+                if arrived == 0 {
+                    break;
+                }
             }
         }
-        while let Ok(message) = trainer.inbox.try_recv() {
-            let Message::Arrived { arrivals, .. } = message else { continue };
-            for _ in arrivals {
-                acknowledged += 1;
-                let entry = AckEntry { delivery: Delivery(1), seq: 1, kind: AckKind::Superseded };
-                trainer.commands.send(Command::Ack(entry)).unwrap();
-            }
-        }
-        tokio::task::yield_now().await;
     }
+    assert_eq!(pair.connection.watch_anew(), Some(Wanted { bytes: false, room: true }));
     assert!(acknowledged > 1_000, "{acknowledged}");
     assert!(sent < 64 << 20, "{sent} bytes were taken from a trainer that reads nothing");
+
+    // It reads after all.
+    pair.trainer().set_nonblocking(false).unwrap();
+    while pair.connection.has_unsent() {
+        let _ = pair.trainer().read(&mut [0; 65_536]).unwrap();
+        pair.write().unwrap();
+    }
+    assert_eq!(pair.connection.watch_anew(), Some(Wanted::BYTES));
 }
 
-#[tokio::test]
-async fn a_large_task_travels_as_sealed_memory_between_other_frames() {
-    let trainer = Trainer::welcomed().await;
+#[test]
+fn a_large_task_travels_as_sealed_memory_between_other_frames() {
+    let mut pair = Pair::welcomed();
     let large = TaskBuilder::new("large", "m").hyperparams(vec![7; 300_000]).build().unwrap();
     let small = TaskBuilder::new("small", "m").build().unwrap();
     for (number, task) in [(1, &small), (2, &large), (3, &large), (4, &small)] {
@@ -82,15 +104,15 @@ async fn a_large_task_travels_as_sealed_memory_between_other_frames() {
             traceparent: None,
             time_left: None,
         };
-        trainer.commands.send(Command::Deliver { deliver, payload }).unwrap();
+        pair.connection.deliver(deliver, payload);
     }
-    let received = tokio::task::spawn_blocking(move || trainer.receive_tasks(4)).await.unwrap();
-    assert_eq!(received, [&small, &large, &large, &small].map(|task| task.as_bytes().to_vec()));
+    pair.write().unwrap();
+    assert_eq!(pair.receive_tasks(4), [&small, &large, &large, &small].map(|task| task.as_bytes().to_vec()));
 }
 
-#[tokio::test]
-async fn the_refused_are_told_why_and_closed() {
-    let mut trainer = Trainer::connected().await;
+#[test]
+fn the_refused_are_told_why() {
+    let mut pair = Pair::connected();
     let refused = Refused {
         code: "bad_token".to_owned(),
         text: "no".to_owned(),
@@ -98,49 +120,33 @@ async fn the_refused_are_told_why_and_closed() {
         protocol_min: PROTOCOL_VERSION,
         protocol_max: PROTOCOL_VERSION,
     };
-    trainer.commands.send(Command::Refuse(refused.clone())).unwrap();
-    let mut socket = trainer.socket.take().unwrap();
-    let bytes = tokio::task::spawn_blocking(move || {
-        let mut bytes = Vec::new();
-        socket.read_to_end(&mut bytes).map(|_| bytes)
-    });
+    pair.connection.refuse(refused.clone());
+    assert_eq!(pair.write(), Err(Over::Ended));
     let mut reader = FrameReader::new(ReaderLimits::default());
-    let bytes = bytes.await.unwrap().unwrap();
-    reader.spare()[..bytes.len()].copy_from_slice(&bytes);
-    reader.advance(bytes.len());
+    let read = pair.trainer().read(reader.spare()).unwrap();
+    reader.advance(read);
     let (answer, _) = reader.next().unwrap().unwrap().decode_to_trainer().unwrap();
     assert_eq!(answer, ToTrainer::Refused(refused));
 }
 
-/// The other end, and the driver's.
-struct Trainer {
-    socket: Option<StdStream>,
-    commands: mpsc::UnboundedSender<Command>,
-    inbox: mpsc::Receiver<Message>,
-    arrived: std::collections::VecDeque<Arrival>,
+/// A connection and the trainer's end of it.
+struct Pair {
+    connection: Connection,
+    trainer: Option<UnixStream>,
+    buffers: Buffers,
+    arrivals: Vec<Arrival>,
 }
 
-impl Trainer {
-    /// Its Hello has arrived.
-    async fn connected() -> Self {
-        let (ours, theirs) = StdStream::pair().unwrap();
-        ours.set_nonblocking(true).unwrap();
-        let (driver, mut inbox) = mpsc::channel(16);
-        let connector = Connector {
-            job: JobNo(1),
-            job_id: JobId::new("a").unwrap(),
-            attach: true,
-            forward_heartbeats: false,
-            timeouts: Timeouts::default(),
-            limits: ReaderLimits { inline_task_size_bytes_max: 0 },
-            driver,
-            numbers: Arc::default(),
-        };
-        connector.connect(UnixStream::from_std(ours).unwrap(), Peer { pid: 1, pidfd: None });
-        let Some(Message::Connected { commands, .. }) = inbox.recv().await else { panic!() };
-        let arrived = std::collections::VecDeque::new();
-        let mut trainer = Self { socket: Some(theirs), commands, inbox, arrived };
-        trainer.send([FromTrainer::Hello(Hello {
+impl Pair {
+    /// The Hello has arrived.
+    fn connected() -> Self {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let terms = Terms { job: JobNo(1), forward_heartbeats: false, timeouts: Timeouts::default() };
+        let peer = Peer { pid: 1, pidfd: None };
+        let connection = Connection::new(ConnectionNo(1), terms, ours.into(), peer, clock::monotonic());
+        let mut pair =
+            Self { connection, trainer: Some(theirs), buffers: Buffers::default(), arrivals: Vec::new() };
+        pair.send([FromTrainer::Hello(Hello {
             protocol_min: PROTOCOL_VERSION,
             protocol_max: PROTOCOL_VERSION,
             job_id: JobId::new("a").unwrap(),
@@ -154,12 +160,13 @@ impl Trainer {
             can_dump_stacks: false,
             held: Vec::new(),
         })]);
-        assert!(matches!(trainer.arrival().await, Input::Hello { .. }));
-        trainer
+        pair.read(Depth::Turn).unwrap();
+        assert!(matches!(pair.arrived().next(), Some(Arrival::Input(Input::Hello { .. }))));
+        pair
     }
 
-    async fn welcomed() -> Self {
-        let trainer = Self::connected().await;
+    fn welcomed() -> Self {
+        let mut pair = Self::connected();
         let welcome = Welcome {
             protocol: PROTOCOL_VERSION,
             heartbeat: Duration::from_secs(1),
@@ -169,12 +176,25 @@ impl Trainer {
             in_hand: Vec::new(),
             poll: Duration::ZERO,
         };
-        trainer.commands.send(Command::Welcome(welcome)).unwrap();
-        trainer
+        pair.connection.welcome(clock::monotonic(), welcome);
+        pair.write().unwrap();
+        pair
     }
 
-    fn socket(&mut self) -> &mut StdStream {
-        self.socket.as_mut().unwrap()
+    fn read(&mut self, depth: Depth) -> Result<bool, Over> {
+        self.connection.read(clock::monotonic(), depth, &mut self.buffers, &mut self.arrivals)
+    }
+
+    fn write(&mut self) -> Result<(), Over> {
+        self.connection.write(clock::monotonic(), &mut self.buffers)
+    }
+
+    fn arrived(&mut self) -> std::vec::Drain<'_, Arrival> {
+        self.arrivals.drain(..)
+    }
+
+    fn trainer(&mut self) -> &mut UnixStream {
+        self.trainer.as_mut().unwrap()
     }
 
     /// In one write: many small ones would fill the socket.
@@ -184,29 +204,16 @@ impl Trainer {
             writer.push_from_trainer(&message).unwrap();
         }
         let slices: Vec<u8> = writer.io_slices().iter().flat_map(|slice| slice.to_vec()).collect();
-        self.socket().write_all(&slices).unwrap();
-    }
-
-    async fn arrival(&mut self) -> Input {
-        loop {
-            match self.arrived.pop_front() {
-                Some(Arrival::Input(input)) => return input,
-                Some(Arrival::Report(_)) => {}
-                None => {
-                    let Some(Message::Arrived { arrivals, .. }) = self.inbox.recv().await else { panic!() };
-                    self.arrived.extend(arrivals);
-                }
-            }
-        }
+        self.trainer().write_all(&slices).unwrap();
     }
 
     /// Blocks for so many Delivers.
-    fn receive_tasks(mut self, count: usize) -> Vec<Vec<u8>> {
+    fn receive_tasks(&mut self, count: usize) -> Vec<Vec<u8>> {
         let mut reader = FrameReader::new(ReaderLimits::default());
         let (mut descriptors, mut delivers) = (Vec::new(), Vec::new());
         while delivers.len() < count {
             let read = trainwire_unix::descriptors::receive(
-                self.socket(),
+                self.trainer(),
                 reader.spare(),
                 &mut descriptors,
                 Wait::Block,
@@ -234,4 +241,11 @@ impl Trainer {
 fn result(seq: u64) -> FromTrainer {
     let (outcome, metrics) = (Outcome::Succeeded, Vec::new());
     FromTrainer::Result(TaskResult { delivery: Delivery(1), seq, outcome, metrics })
+}
+
+fn seq_of(arrival: Arrival) -> u64 {
+    match arrival {
+        Arrival::Input(Input::Result { result, .. }) => result.seq,
+        other => panic!("{other:?}"),
+    }
 }

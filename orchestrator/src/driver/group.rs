@@ -44,6 +44,10 @@ impl Group {
     pub(super) fn is_full(&self) -> bool {
         self.acts.len() >= ACTS_MAX
     }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.acts.is_empty()
+    }
 }
 
 impl Driver {
@@ -206,7 +210,7 @@ impl Driver {
         let span = tracing::info_span!("job", id = %job_id);
         let feed = Arc::new(Feed::new(job, job_id, kept_max));
         let work = self.layout.work_of(&feed.job_id).to_string_lossy().into_owned();
-        self.jobs.insert(job, JobSlot { feed, spec: Arc::new(spec.clone()), listener: None, work, span });
+        self.jobs.insert(job, JobSlot { feed, spec: Arc::new(spec.clone()), work, span });
     }
 
     fn release_task(&mut self, task: TaskNo) {

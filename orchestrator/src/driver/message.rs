@@ -2,22 +2,21 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use trainwire_protocol::id::JobId;
 use trainwire_protocol::task::VerifiedTask;
 use trainwire_unix::ProcessIdentity;
 
+use super::Driver;
 use super::group::discard;
 use super::query::Query;
-use super::{ConnectionSlot, Driver};
 use crate::budget::Taken;
-use crate::connection::{Arrival, Command, Peer};
 use crate::events::Feed;
 use crate::intake::Intake;
 use crate::job::{JobSpec, StopReason};
 use crate::process::TrainerProcess;
-use crate::record::{Exit, JobNo, TaskNo, TrainerNo};
-use crate::scheduler::{Answer, ConnectionNo, Input, Ticket};
+use crate::record::{JobNo, TaskNo, TrainerNo};
+use crate::scheduler::{Answer, Input, Ticket};
 
 /// What comes to the driver.
 pub(crate) enum Message {
@@ -46,22 +45,9 @@ pub(crate) enum Message {
         reply: oneshot::Sender<()>,
     },
     Ask(Query),
-    Connected {
-        connection: ConnectionNo,
-        peer: Peer,
-        commands: mpsc::UnboundedSender<Command>,
-    },
-    Arrived {
-        connection: ConnectionNo,
-        arrivals: Vec<Arrival>,
-    },
     Spawned {
         trainer: TrainerNo,
         started: Result<(TrainerProcess, ProcessIdentity), String>,
-    },
-    Died {
-        trainer: TrainerNo,
-        exit: Exit,
     },
 }
 
@@ -104,34 +90,7 @@ impl Driver {
                 self.decide(Input::Stop { ticket, job, task, reason, kill });
             }
             Message::Ask(query) => self.look(query),
-            Message::Connected { connection, peer, commands } => {
-                self.connections.insert(connection, ConnectionSlot { commands, pidfd: peer.pidfd });
-            }
-            Message::Arrived { connection, arrivals } => self.arrived(connection, arrivals),
             Message::Spawned { trainer, started } => self.spawned(trainer, started),
-            Message::Died { trainer, exit } => self.died(trainer, exit),
-        }
-    }
-
-    fn arrived(&mut self, connection: ConnectionNo, arrivals: Vec<Arrival>) {
-        let mut progress_of = None;
-        for arrival in arrivals {
-            match arrival {
-                Arrival::Input(input) => {
-                    if let Input::Disconnected { .. } = input {
-                        self.connections.remove(&connection);
-                    }
-                    self.decide(input);
-                }
-                Arrival::Report(report) => {
-                    let delivery = report.delivery.0;
-                    if progress_of != Some(delivery) {
-                        progress_of = Some(delivery);
-                        self.decide(Input::Progress { connection, delivery });
-                    }
-                    self.report(connection, report);
-                }
-            }
         }
     }
 

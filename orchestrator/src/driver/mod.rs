@@ -2,53 +2,58 @@
 //! perform its effects in order.
 //!
 //! ```text
-//!  connections ─┐
-//!  processes ───┼─► inbox ─► Scheduler::handle ─► Group { records, acts } ─► writer thread
-//!  handles ─────┘                                                              │ committed
-//!                       bound, spawned, …  ◄── effects, events ◄── acts ◄──────┘
+//!  connections ─► readiness ─┐
+//!  processes ───►            ├─► Scheduler::handle ─► Group { records, acts } ─► writer thread
+//!  handles ─────► inbox ─────┘                                                      │ committed
+//!                            bound, spawned, …  ◄── effects, events ◄── acts ◄──────┘
 //! ```
 //!
 //! A group is what was decided while the group before it was being committed, so commits need no
 //! timer. All acts go through one queue, also those that rest on no record: none overtakes another.
 //! With a journal in memory a group is performed at once, without leaving the thread.
+//!
+//! The driver owns the connections and reads and writes their sockets itself: between a result and the
+//! next task of the same trainer nothing is handed over and nobody else is woken.
 
+mod alarm;
 mod attribute;
+mod connections;
 mod effects;
 mod group;
+mod listeners;
 mod message;
-mod pause;
 mod query;
 mod trainers;
 
-use std::collections::{HashMap, VecDeque};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep_until;
 use trainwire_protocol::id::Token;
-use trainwire_unix::PidFd;
 
 use crate::budget::Budget;
 use crate::clock;
 use crate::config::Config;
-use crate::connection::Command;
+use crate::connection::{Arrival, Buffers, Connection};
 use crate::error::OrchestratorError;
 use crate::events::Feed;
 use crate::job::JobSpec;
 use crate::journal::{Committed, Writer};
 use crate::layout::Layout;
-use crate::listener::Listener;
 use crate::metrics::MetricsWriter;
 use crate::payload::Payload;
+use crate::readiness::{Readiness, Source};
 use crate::record::{JobNo, Seq, TaskNo, TrainerNo};
 use crate::scheduler::{ConnectionNo, Input, Now, Scheduler, Ticket};
 
 use group::Group;
+use listeners::{Listeners, NAMES_INTERVAL};
 pub(crate) use message::Message;
 use message::Reply;
-use pause::CatchingUp;
 pub(crate) use query::Query;
 use trainers::TrainerSlot;
 
@@ -65,6 +70,7 @@ pub(crate) struct Parts {
     /// With the end of its commits; `None` keeps the journal in memory.
     pub(crate) writer: Option<(Writer, mpsc::UnboundedReceiver<Committed>)>,
     pub(crate) metrics: Option<MetricsWriter>,
+    pub(crate) readiness: Readiness,
     pub(crate) inbox: mpsc::Receiver<Message>,
     pub(crate) sender: mpsc::Sender<Message>,
     pub(crate) shutdown: watch::Receiver<bool>,
@@ -81,12 +87,25 @@ pub(crate) struct Driver {
     now: Now,
     seq: Seq,
     jobs: HashMap<JobNo, JobSlot>,
-    connections: HashMap<ConnectionNo, ConnectionSlot>,
+    readiness: Readiness,
+    listeners: Listeners,
+    /// How often each of their names is looked at.
+    names_interval: Duration,
+    connections: HashMap<ConnectionNo, Box<Connection>>,
+    last_connection: u64,
+    /// When to look at which connection's deadlines; outdated ones among them.
+    alarms: BinaryHeap<Reverse<(Instant, ConnectionNo)>>,
+    /// Told something since the last flush.
+    with_news: Vec<ConnectionNo>,
+    buffers: Buffers,
+    /// Empty between connections.
+    arrivals: Vec<Arrival>,
+    /// Empty between turns.
+    sources: Vec<Source>,
     trainers: HashMap<TrainerNo, TrainerSlot>,
     payloads: HashMap<TaskNo, Payload>,
     tickets: HashMap<Ticket, Reply>,
     next_ticket: u64,
-    connection_numbers: Arc<AtomicU64>,
     /// Decided, not handed to the writer.
     collecting: Group,
     /// With the writer: what to do once its records are committed.
@@ -94,8 +113,7 @@ pub(crate) struct Driver {
     /// An empty one, for its memory.
     spare: Group,
     /// Caused by our own effects.
-    followups: VecDeque<Input>,
-    catching_up: Option<CatchingUp>,
+    followups: VecDeque<Followup>,
     writer: Option<Writer>,
     metrics: Option<MetricsWriter>,
     sender: mpsc::Sender<Message>,
@@ -104,17 +122,16 @@ pub(crate) struct Driver {
 struct JobSlot {
     feed: Arc<Feed>,
     spec: Arc<JobSpec>,
-    /// Between `Bind` and `Unbind`.
-    listener: Option<Listener>,
     /// The folder of its tasks' work folders, as trainers are told it.
     work: String,
     span: tracing::Span,
 }
 
-struct ConnectionSlot {
-    commands: mpsc::UnboundedSender<Command>,
-    /// Until it is known whether the trainer was started by hand.
-    pidfd: Option<PidFd>,
+/// What an effect leads to.
+enum Followup {
+    Input(Input),
+    /// To be read to its end.
+    Drain(ConnectionNo),
 }
 
 /// Runs until it is told to shut down or a commit fails.
@@ -132,17 +149,24 @@ pub(crate) async fn run(parts: Parts) {
         now: clock::now(),
         seq: parts.seq,
         jobs: parts.feeds.into_iter().map(|(job, feed)| (job, JobSlot::ended(feed))).collect(),
+        readiness: parts.readiness,
+        listeners: Listeners::default(),
+        names_interval: NAMES_INTERVAL,
         connections: HashMap::new(),
+        last_connection: 0,
+        alarms: BinaryHeap::new(),
+        with_news: Vec::new(),
+        buffers: Buffers::default(),
+        arrivals: Vec::new(),
+        sources: Vec::new(),
         trainers: HashMap::new(),
         payloads: HashMap::new(),
         tickets: HashMap::new(),
         next_ticket: 0,
-        connection_numbers: Arc::default(),
         collecting: Group::default(),
         committing: None,
         spare: Group::default(),
         followups: VecDeque::new(),
-        catching_up: None,
         writer,
         metrics: parts.metrics,
         sender: parts.sender,
@@ -164,7 +188,7 @@ impl Driver {
         let mut alarm = None;
         let mut timer = pin!(sleep_until(self.now.monotonic.into()));
         loop {
-            let deadline = self.scheduler.poll_timeout();
+            let deadline = self.deadline();
             if let Some(at) = deadline.filter(|at| alarm.is_none_or(|alarm| *at < alarm)) {
                 alarm = deadline;
                 timer.as_mut().reset(at.into());
@@ -194,13 +218,13 @@ impl Driver {
                         self.receive(message);
                     }
                 }
-                () = CatchingUp::done(&mut self.catching_up) => {
-                    self.catching_up = None;
-                    self.time_out();
-                }
-                () = &mut timer, if alarm.is_some() && self.catching_up.is_none() => {
+                () = &mut timer, if alarm.is_some() => {
                     let due = alarm.take();
                     self.alarm(due);
+                }
+                () = self.readiness.ready(), if !self.collecting.is_full() => {
+                    self.now = clock::now();
+                    self.look_around();
                 }
             }
             self.settle();
@@ -210,15 +234,19 @@ impl Driver {
     /// Handles what our own effects caused, and commits or performs, until there is nothing to do.
     fn settle(&mut self) {
         loop {
-            while let Some(input) = self.followups.pop_front() {
-                self.decide(input);
+            while let Some(followup) = self.followups.pop_front() {
+                match followup {
+                    Followup::Input(input) => self.decide(input),
+                    Followup::Drain(connection) => self.drain(connection),
+                }
             }
             let wanted = self.scheduler.tokens_wanted();
             if wanted > 0 {
                 self.bring_tokens(wanted);
             }
             self.commit_or_perform();
-            if self.followups.is_empty() {
+            self.flush();
+            if self.followups.is_empty() && (self.committing.is_some() || self.collecting.is_empty()) {
                 return;
             }
         }
@@ -239,8 +267,8 @@ impl Driver {
     /// without us for a while.
     fn close(&mut self, error: &OrchestratorError) {
         self.connections.clear();
+        self.listeners.clear();
         for slot in self.jobs.values_mut() {
-            slot.listener = None;
             slot.feed.end(Err(error.clone()));
         }
         self.tickets.clear();
@@ -264,7 +292,7 @@ impl Drop for Driver {
 
 impl JobSlot {
     fn ended(feed: Arc<Feed>) -> Self {
-        Self { feed, spec: Arc::default(), listener: None, work: String::new(), span: tracing::Span::none() }
+        Self { feed, spec: Arc::default(), work: String::new(), span: tracing::Span::none() }
     }
 }
 

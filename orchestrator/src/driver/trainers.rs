@@ -6,8 +6,9 @@ use std::sync::Arc;
 use trainwire_protocol::id::Token;
 use trainwire_unix::ProcessIdentity;
 
-use super::{Driver, Message};
+use super::{Driver, Followup, Message};
 use crate::process::{self, Order, ScriptTask, TrainerProcess};
+use crate::readiness::{Source, Wanted};
 use crate::record::{DeliveryNo, Exit, JobNo, TaskNo, TrainerNo};
 use crate::scheduler::{Input, Signal};
 
@@ -93,30 +94,29 @@ impl Driver {
     /// A trainer that was started by hand has joined: from now on its death is news.
     pub(super) fn watch_attached(&mut self, trainer: TrainerNo) {
         let connection = self.scheduler.connection_of(trainer);
-        let slot = connection.and_then(|connection| self.connections.get_mut(&connection));
+        let connection = connection.and_then(|connection| self.connections.get_mut(&connection));
         // Without one (it died at once) its silence has to tell.
-        if let Some(pidfd) = slot.and_then(|slot| slot.pidfd.take()) {
+        if let Some(pidfd) = connection.and_then(|connection| connection.take_pidfd()) {
             self.watch(trainer, TrainerProcess::attached(Arc::new(pidfd)));
         }
     }
 
     fn watch(&mut self, trainer: TrainerNo, process: TrainerProcess) {
-        let (watched, sender) = (process.clone(), self.sender.clone());
-        tokio::spawn(async move {
-            let exit = watched.ended().await;
-            let _ = sender.send(Message::Died { trainer, exit }).await;
-        });
+        if let Err(error) = self.readiness.add(process.pidfd(), Source::Process(trainer), Wanted::BYTES) {
+            tracing::error!(pid = process.pidfd().pid(), %error, "a trainer cannot be watched");
+            let exited = Input::Exited { trainer, exit: Exit::Unknown, log_tail: String::new() };
+            self.followups.push_back(Followup::Input(exited));
+        }
         self.trainers.insert(trainer, TrainerSlot::Started { process, marks: VecDeque::new() });
     }
 
-    pub(super) fn died(&mut self, trainer: TrainerNo, exit: Exit) {
-        let log_tail = match self.trainers.get(&trainer) {
-            Some(TrainerSlot::Started { process, marks }) => {
-                let from = marks.front().map_or(0, |(_, from)| *from);
-                process.log().map(|path| process::tail(path, from)).unwrap_or_default()
-            }
-            _ => String::new(),
-        };
+    /// Its pidfd is readable.
+    pub(super) fn died(&mut self, trainer: TrainerNo) {
+        let Some(TrainerSlot::Started { process, marks }) = self.trainers.get(&trainer) else { return };
+        self.readiness.remove(process.pidfd());
+        let exit = process.exit();
+        let from = marks.front().map_or(0, |(_, from)| *from);
+        let log_tail = process.log().map(|path| process::tail(path, from)).unwrap_or_default();
         self.decide(Input::Exited { trainer, exit, log_tail });
     }
 
@@ -132,6 +132,7 @@ impl Driver {
 
     pub(super) fn forget(&mut self, trainer: TrainerNo) {
         if let Some(TrainerSlot::Started { process, .. }) = self.trainers.remove(&trainer) {
+            self.readiness.remove(process.pidfd());
             process.forget();
         }
     }

@@ -1,20 +1,14 @@
-//! Death, within milliseconds, and how it came about.
+//! How a process came to its end.
 
-use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use trainwire_unix::{ExitStatus, Kernel, PidFd, Signal};
 
 use super::oom;
-use crate::readiness;
 use crate::record::Exit;
 
-/// Waits for a child of ours to die. It is not reaped: see [`super::TrainerProcess::forget`].
-pub(crate) async fn of_child(pidfd: Arc<PidFd>, killed: Arc<AtomicBool>) -> Exit {
-    if dead(&pidfd).await.is_err() {
-        return Exit::Unknown;
-    }
+/// Of a child of ours that is dead. It is not reaped: see [`super::TrainerProcess::forget`].
+pub(super) fn of_child(pidfd: &PidFd, killed: &AtomicBool) -> Exit {
     match pidfd.peek() {
         Ok(Some(ExitStatus::Code(code))) => {
             oom::forget_unclaimed();
@@ -29,11 +23,8 @@ pub(crate) async fn of_child(pidfd: Arc<PidFd>, killed: Arc<AtomicBool>) -> Exit
     }
 }
 
-/// Waits for a process that is not our child.
-pub(crate) async fn of_stranger(pidfd: Arc<PidFd>) -> Exit {
-    if dead(&pidfd).await.is_err() {
-        return Exit::Unknown;
-    }
+/// Of a process that is dead and not our child.
+pub(super) fn of_stranger(pidfd: &PidFd) -> Exit {
     match pidfd.exit_status_of_non_child(Kernel::Running) {
         Some(ExitStatus::Code(code)) => Exit::Code { code },
         Some(ExitStatus::Signal { signal, core_dumped }) => {
@@ -41,10 +32,4 @@ pub(crate) async fn of_stranger(pidfd: Arc<PidFd>) -> Exit {
         }
         None => Exit::Unknown,
     }
-}
-
-async fn dead(pidfd: &Arc<PidFd>) -> io::Result<()> {
-    let watched = readiness::process(Arc::clone(pidfd))?;
-    let _ready = watched.readable().await?;
-    Ok(())
 }

@@ -14,7 +14,7 @@ use trainwire_unix::{Kernel, PidFd};
 
 use crate::scheduler::Signal;
 
-pub(crate) use exit::{of_child, of_stranger};
+use exit::{of_child, of_stranger};
 pub(crate) use log::tail;
 pub(crate) use spawn::{Order, ScriptTask, spawn};
 
@@ -83,11 +83,16 @@ impl TrainerProcess {
         }
     }
 
-    /// Waits for its death.
-    pub(crate) async fn ended(self) -> crate::record::Exit {
-        match self.reach {
-            Reach::OwnGroup { killed, .. } => of_child(self.pidfd, killed).await,
-            Reach::Alone => of_stranger(self.pidfd).await,
+    /// Readable once it is dead.
+    pub(crate) fn pidfd(&self) -> &PidFd {
+        &self.pidfd
+    }
+
+    /// How it ended; call it when it is dead.
+    pub(crate) fn exit(&self) -> crate::record::Exit {
+        match &self.reach {
+            Reach::OwnGroup { killed, .. } => of_child(&self.pidfd, killed),
+            Reach::Alone => of_stranger(&self.pidfd),
         }
     }
 }

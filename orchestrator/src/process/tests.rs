@@ -23,7 +23,7 @@ async fn exits_are_told_apart() {
         ("kill -40 $$", signal(40)),
     ] {
         let (process, _) = start(&shell(folder.path(), script)).unwrap();
-        assert_eq!(process.clone().ended().await, expected, "{script}");
+        assert_eq!(ended(&process), expected, "{script}");
         process.forget();
     }
 }
@@ -34,7 +34,7 @@ async fn a_trainer_leads_a_group_that_dies_with_it() {
     let script = "sleep 600 & echo $! > child; read never; exit 0";
     let (process, identity) = start(&shell(folder.path(), script)).unwrap();
     let child_file = folder.path().join("child");
-    assert_eq!(process.clone().ended().await, Exit::Code { code: 0 }, "stdin is empty, so read ends at once");
+    assert_eq!(ended(&process), Exit::Code { code: 0 }, "stdin is empty, so read ends at once");
     let child: u32 = std::fs::read_to_string(child_file).unwrap().trim().parse().unwrap();
     let child = ProcessIdentity::of(child).unwrap().open().unwrap().unwrap();
     assert!(!child.is_dead().unwrap(), "the leader's death alone leaves its children");
@@ -59,7 +59,7 @@ async fn a_signal_reaches_the_group_and_no_kill_of_ours_is_called_out_of_memory(
     process.signal(Signal::Terminate);
     process.signal(Signal::Kill);
     let killed = Exit::Signal { signal: 9, core_dumped: false, out_of_memory: false };
-    assert_eq!(process.clone().ended().await, killed);
+    assert_eq!(ended(&process), killed);
     assert!(child.poll(None).unwrap());
     process.forget();
 }
@@ -74,7 +74,7 @@ async fn output_and_environment_are_as_promised() {
     order.script = Some(ScriptTask { task, attempt: 2, work: folder.path().join("work") });
     for run in 1..=2 {
         let (process, _) = start(&order).unwrap();
-        assert_eq!(process.clone().ended().await, Exit::Code { code: 0 });
+        assert_eq!(ended(&process), Exit::Code { code: 0 });
         process.forget();
         let text = std::fs::read_to_string(&order.log).unwrap();
         assert_eq!(text.matches("out\nerr\n").count(), run, "the log is appended to");
@@ -152,4 +152,9 @@ fn shell(folder: &Path, script: &str) -> Order {
         log: folder.join("logs/trainer-1.log"),
         script: None,
     }
+}
+
+fn ended(process: &TrainerProcess) -> Exit {
+    assert!(process.pidfd().poll(None).unwrap());
+    process.exit()
 }

@@ -19,5 +19,5 @@ mod reader;
 mod writer;
 
 pub use header::Kind;
-pub use reader::{Frame, FrameReader, ReaderLimits};
+pub use reader::{Frame, FrameReader, ReaderLimits, SharedBlock};
 pub use writer::{DeliverPayload, FrameWriter, IO_SLICES_MAX, IoSlices};

@@ -8,7 +8,8 @@ use super::block::{self, Block, BlockPool};
 use super::header::{Header, Kind, padded};
 use crate::error::ProtocolError;
 use crate::limits::{
-    FRAME_HEADER_SIZE_BYTES, FRAME_SIZE_BYTES_MAX, INLINE_TASK_SIZE_BYTES_DEFAULT, INLINE_TASK_SIZE_BYTES_MAX,
+    FRAME_HEADER_SIZE_BYTES, FRAME_SIZE_BYTES_MAX, INLINE_TASK_SIZE_BYTES_DEFAULT,
+    INLINE_TASK_SIZE_BYTES_MAX, META_SIZE_BYTES_MAX,
 };
 use crate::message::{FromTrainer, Place, ToTrainer, decode};
 
@@ -52,6 +53,17 @@ impl Default for ReaderLimits {
     }
 }
 
+/// Memory that the readers of many connections fill in turn, so that a connection with nothing under
+/// way holds none: see [`FrameReader::borrow_block`].
+#[derive(Debug)]
+pub struct SharedBlock(Arc<Block>);
+
+impl Default for SharedBlock {
+    fn default() -> Self {
+        Self(Arc::new(vec![0; SHARED_BLOCK_SIZE_BYTES].into_boxed_slice()))
+    }
+}
+
 /// One whole frame, still in the reader's memory. Its header is checked, its meta part is not.
 #[derive(Debug)]
 pub struct Frame<'a> {
@@ -79,6 +91,39 @@ impl FrameReader {
             pool: BlockPool::default(),
             error: None,
         }
+    }
+
+    /// Call before reading: a reader with nothing under way fills the shared block instead of one of its
+    /// own. [Return](Self::return_block) it before another reader's turn. Without effect on a reader that
+    /// has received part of a frame, and on one that has the block already.
+    pub fn borrow_block(&mut self, shared: &mut SharedBlock) {
+        if !self.mid_frame() && !shared.0.is_empty() {
+            self.block = std::mem::take(&mut shared.0);
+            (self.parsed, self.filled) = (0, 0);
+        }
+    }
+
+    /// Gives the shared block back. Of a frame that has begun, what was received moves into memory just
+    /// large enough for it. Without effect on a reader that has not borrowed one.
+    pub fn return_block(&mut self, shared: &mut SharedBlock) {
+        if self.mid_frame() {
+            if !shared.0.is_empty() {
+                return;
+            }
+            let mut own = vec![0; self.room_needed()].into_boxed_slice();
+            if let Some(target) = own.get_mut(..self.received().len()) {
+                target.copy_from_slice(self.received());
+            }
+            (self.parsed, self.filled) = (0, self.filled - self.parsed);
+            shared.0 = std::mem::replace(&mut self.block, Arc::new(own));
+        } else {
+            (self.parsed, self.filled) = (0, 0);
+            let block = std::mem::take(&mut self.block);
+            if shared.0.is_empty() {
+                shared.0 = block;
+            }
+        }
+        self.assert_invariants();
     }
 
     /// Where the next bytes go; never empty. Call it when [`next`](Self::next) has given `None`: a
@@ -168,15 +213,20 @@ impl FrameReader {
         self.block.get(self.parsed..self.filled).unwrap_or_default()
     }
 
-    /// Makes the block one that nobody looks into, with room for the rest of the frame under way.
-    fn make_room(&mut self) {
-        let received_bytes = self.filled - self.parsed;
+    /// The size of the frame under way as far as it is known, and room for a byte at least.
+    fn room_needed(&self) -> usize {
         // The header's length is believed only after it met its limits.
         let frame_size_bytes = match self.header() {
             Ok(Some(header)) => header.frame_size_bytes,
             Ok(None) | Err(_) => FRAME_HEADER_SIZE_BYTES,
         };
-        let needed = frame_size_bytes.max(received_bytes + 1);
+        frame_size_bytes.max(self.filled - self.parsed + 1)
+    }
+
+    /// Makes the block one that nobody looks into, with room for the rest of the frame under way.
+    fn make_room(&mut self) {
+        let received_bytes = self.filled - self.parsed;
+        let needed = self.room_needed();
         let (parsed, filled, block_size_bytes) = (self.parsed, self.filled, self.block_size_bytes);
         if let Some(block) = Arc::get_mut(&mut self.block) {
             let outgrown = received_bytes == 0 && block.len() < block_size_bytes;
@@ -273,5 +323,8 @@ const BLOCK_SIZE_BYTES_MIN: usize = 4 << 10;
 
 /// Blocks grow up to this by full reads; frames that need more get more.
 const BLOCK_SIZE_BYTES_MAX: usize = 64 << 10;
+
+/// The largest frame without a task fits.
+const SHARED_BLOCK_SIZE_BYTES: usize = META_SIZE_BYTES_MAX + BLOCK_SIZE_BYTES_MIN;
 
 const _: () = assert!(FRAME_SIZE_BYTES_MAX < usize::MAX / 2, "positions in a block cannot overflow");

@@ -3,7 +3,7 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use trainwire_protocol::error::ProtocolError;
-use trainwire_protocol::frame::FrameWriter;
+use trainwire_protocol::frame::{FrameReader, FrameWriter, Kind, SharedBlock};
 use trainwire_protocol::id::Delivery;
 use trainwire_protocol::message::FromTrainer;
 
@@ -127,4 +127,47 @@ fn a_cleared_writer_starts_anew() {
     assert!(writer.is_empty());
     push(&mut writer, &started);
     assert_eq!(drain(&mut writer), stream_of(&[started]));
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn readers_that_share_a_block_read_what_they_would_alone(
+        streams in vec(vec(sent(), 0..6), 2..4),
+        cuts in vec(1..3_000_usize, 1..60),
+    ) {
+        let bytes: Vec<Vec<u8>> = streams.iter().map(|sent| stream_of(sent)).collect();
+        let mut shared = SharedBlock::default();
+        let mut readers: Vec<_> = bytes.iter().map(|bytes| (reader(), bytes.as_slice(), Vec::new())).collect();
+        let mut cuts = cuts.iter().cycle();
+        while readers.iter().any(|(_, left, _)| !left.is_empty()) {
+            for (reader, left, received) in &mut readers {
+                let (now, later) = left.split_at(left.len().min(*cuts.next().unwrap()));
+                *left = later;
+                reader.borrow_block(&mut shared);
+                received.extend(take(reader, now));
+                reader.return_block(&mut shared);
+            }
+        }
+        for ((_, _, received), bytes) in readers.iter().zip(&bytes) {
+            prop_assert_eq!(received, &take(&mut reader(), bytes));
+        }
+    }
+}
+
+/// Feeds all of it and takes the frames: kind, flag and meta part.
+fn take(reader: &mut FrameReader, mut bytes: &[u8]) -> Vec<(Kind, bool, Vec<u8>)> {
+    let mut frames = Vec::new();
+    while !bytes.is_empty() {
+        let spare = reader.spare();
+        let n = bytes.len().min(spare.len());
+        spare[..n].copy_from_slice(&bytes[..n]);
+        reader.advance(n);
+        bytes = &bytes[n..];
+        while let Some(frame) = reader.next().unwrap() {
+            frames.push((frame.kind, frame.descriptor, frame.meta.to_vec()));
+        }
+    }
+    frames
 }
