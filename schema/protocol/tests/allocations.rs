@@ -3,16 +3,15 @@
 #![allow(unsafe_code, reason = "an allocator that counts")]
 #![allow(clippy::disallowed_methods, reason = "virtual time starts somewhere")]
 
+mod common;
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use trainwire_protocol::frame::{DeliverPayload, FrameReader, FrameWriter, ReaderLimits};
-use trainwire_protocol::id::{Delivery, Instance, JobId};
-use trainwire_protocol::message::{Deliver, Place, Role, ToTrainer, Welcome};
-use trainwire_protocol::session::{
-    Identity, Numbers, OutboxLimits, Row, RowBuffer, RowLimits, Then, TrainerSession,
-};
+use common::{DELIVERY, running};
+use trainwire_protocol::frame::FrameWriter;
+use trainwire_protocol::session::{Numbers, Row, RowBuffer, RowLimits, Then};
 
 struct Counting;
 
@@ -41,9 +40,8 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-const DELIVERY: Delivery = Delivery(1);
-
 #[test]
+#[cfg_attr(miri, ignore = "too slow")]
 fn reporting_on_allocates_nothing() {
     let now = Instant::now();
     let mut session = running(now);
@@ -76,53 +74,4 @@ fn reporting_on_allocates_nothing() {
     report(50_000..550_000);
     assert_eq!(ALLOCATIONS.load(Ordering::Relaxed) - before, 0);
     assert!(sent_bytes > 500_000 * 48, "{sent_bytes}");
-}
-
-/// A session in the middle of a task.
-fn running(now: Instant) -> TrainerSession {
-    let identity = Identity {
-        job_id: JobId::new("job").expect("a job id"),
-        token: None,
-        instance: Instance(1),
-        role: Role::Primary,
-        rank: 0,
-        version: String::new(),
-        can_dump_stacks: false,
-    };
-    let mut session = TrainerSession::new(identity, OutboxLimits::default());
-    session.connected(now);
-    session.poll_transmit(now, &mut FrameWriter::default()).expect("a Hello");
-    let mut writer = FrameWriter::default();
-    let welcome = Welcome {
-        protocol: 1,
-        heartbeat: Duration::from_secs(1),
-        recv_timeout: Duration::from_secs(5),
-        orphan_timeout: Duration::from_secs(600),
-        spool: None,
-        in_hand: Vec::new(),
-        poll: Duration::ZERO,
-    };
-    writer.push_to_trainer(&ToTrainer::Welcome(welcome)).expect("a Welcome");
-    let deliver = Deliver {
-        delivery: DELIVERY,
-        attempt: 1,
-        task_size: 8,
-        place: Place::Inline,
-        work: None,
-        last_checkpoint: None,
-        traceparent: None,
-        time_left: None,
-    };
-    writer.push_deliver(&deliver, DeliverPayload::Inline(vec![0; 8].into())).expect("a Deliver");
-    let mut reader = FrameReader::new(ReaderLimits::default());
-    for slice in writer.io_slices().iter() {
-        reader.spare()[..slice.len()].copy_from_slice(slice);
-        reader.advance(slice.len());
-    }
-    while let Some(frame) = reader.next().expect("whole frames") {
-        session.handle_frame(now, &frame).expect("an honest orchestrator");
-    }
-    while session.poll_event().is_some() {}
-    assert!(session.start(now, DELIVERY));
-    session
 }
