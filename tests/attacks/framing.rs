@@ -22,7 +22,7 @@ async fn bytes_that_are_no_frame_end_the_connection_with_their_code() {
         ("bad_length", spoilt(0, &[hello[0] + 1])),
         ("bad_length", spoilt(0, &[hello[0] + 8])),
         ("unknown_kind", spoilt(4, &[0])),
-        ("unknown_kind", spoilt(4, &[4])),
+        ("bad_flags", spoilt(4, &[4])), // a Slab without its descriptor
         ("unknown_kind", spoilt(4, &[99])),
         ("bad_flags", spoilt(5, &[1])),
         ("bad_flags", spoilt(5, &[0x80])),
