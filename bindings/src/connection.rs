@@ -55,7 +55,6 @@ pub(crate) struct State {
     /// There has been a Welcome, on this connection or an earlier one.
     pub(crate) welcomed: bool,
     /// How long a waiting thread polls before it sleeps, from the Welcome.
-    #[allow(dead_code, reason = "for the thread that waits")]
     pub(crate) poll: Duration,
     /// The peer has closed its end; what it sent before can still be read.
     pub(crate) send_broken: bool,

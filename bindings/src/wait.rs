@@ -4,6 +4,7 @@
 //! signals; a signal in this thread ends a slice at once. A second waiting thread sleeps until the
 //! first has heard something.
 
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
@@ -42,7 +43,7 @@ impl Connection {
             Err(TryLockError::WouldBlock) => return self.sleep_slice(done),
         };
         loop {
-            let socket = {
+            let (socket, poll) = {
                 let mut state = self.lock();
                 if let Some(done) = done(&mut state) {
                     // Whoever sleeps may go on reading.
@@ -50,13 +51,13 @@ impl Connection {
                     self.notify(&state);
                     return Some(done);
                 }
-                state.socket.as_ref().map(Arc::clone)
+                (state.socket.as_ref().map(Arc::clone), state.poll)
             };
             let Some(socket) = socket else {
                 drop(reader);
                 return self.sleep_slice(done);
             };
-            match reader.receive(&socket, Wait::Block) {
+            match receive(&mut reader, &socket, poll) {
                 Received::Bytes => self.feed(&mut reader),
                 Received::Nothing => return None,
                 Received::End => self.disconnect(&mut self.lock(), Instant::now()),
@@ -94,6 +95,20 @@ impl Connection {
             self.changed.notify_all();
         }
     }
+}
+
+/// Polls for a while where the job asks for it, then sleeps. Without the GIL, as all waiting.
+fn receive(reader: &mut Reader, socket: &OwnedFd, poll: Duration) -> Received {
+    if !poll.is_zero() {
+        let until = Instant::now() + poll;
+        while Instant::now() < until {
+            match reader.receive(socket, Wait::DontWait) {
+                Received::Nothing => std::hint::spin_loop(),
+                something => return something,
+            }
+        }
+    }
+    reader.receive(socket, Wait::Block)
 }
 
 /// As long as it lives, the IO thread leaves reading to Python's threads.

@@ -15,7 +15,7 @@
 mod io;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use trainwire_protocol::error::ProtocolError;
 use trainwire_protocol::frame::{DeliverPayload, FrameReader, FrameWriter, ReaderLimits, SharedBlock};
@@ -52,6 +52,10 @@ pub(crate) struct Connection {
     pub(crate) alarm: Option<Instant>,
     /// Something is to be sent.
     pub(crate) has_news: bool,
+    /// How long the driver polls for an answer to a task.
+    poll: Duration,
+    /// There was a task in what is to be sent.
+    task_leaves: bool,
 }
 
 /// What connections of one job have in common.
@@ -61,6 +65,8 @@ pub(crate) struct Terms {
     /// The Scheduler waits for progress, so it wants to hear of heartbeats.
     pub(crate) forward_heartbeats: bool,
     pub(crate) timeouts: Timeouts,
+    /// [`JobSpec::poll_us`](crate::job::JobSpec::poll_us).
+    pub(crate) poll: Duration,
 }
 
 /// The process that connected.
@@ -115,6 +121,8 @@ impl Connection {
             watched: Wanted::BYTES,
             alarm: None,
             has_news: false,
+            poll: terms.poll,
+            task_leaves: false,
         }
     }
 
@@ -140,6 +148,7 @@ impl Connection {
     }
 
     pub(crate) fn deliver(&mut self, deliver: Deliver, payload: Payload) {
+        self.task_leaves = true;
         let travels = if payload.descriptor().is_some() {
             let token = deliver.delivery.0;
             self.descriptors.push((token, payload));
@@ -172,6 +181,12 @@ impl Connection {
         let handled = self.session.handle_timeout(now);
         self.collect_events(arrivals);
         handled.map_err(Over::Protocol)
+    }
+
+    /// After a write: until when an answer is worth polling for.
+    pub(crate) fn answer_due(&mut self, now: Instant) -> Option<Instant> {
+        let sent = std::mem::take(&mut self.task_leaves) && !self.poll.is_zero();
+        sent.then(|| now + self.poll)
     }
 
     /// Part of what was said is not sent.

@@ -77,6 +77,12 @@ impl Job {
         self
     }
 
+    /// See [`JobSpec::poll_us`].
+    pub fn poll_us(mut self, microseconds: u32) -> Self {
+        self.spec.poll_us = microseconds;
+        self
+    }
+
     /// See [`JobSpec::script`].
     pub fn script(mut self, script: bool) -> Self {
         self.spec.script = script;

@@ -7,6 +7,7 @@ mod deaths;
 mod endings;
 mod open;
 mod payloads;
+mod polling;
 mod retries;
 mod silence;
 mod sockets;

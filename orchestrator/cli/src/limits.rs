@@ -19,6 +19,9 @@ pub(crate) struct Limits {
     /// Tasks one trainer may hold while its recent tasks are short [default: 1]
     #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<u32>::new().range(1..=WINDOW_MAX.into()))]
     window: Option<u32>,
+    /// Microseconds to poll for an answer before sleeping: faster with a core to spare for each end, slower without [default: 0]
+    #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<u32>::new().range(0..=POLL_US_MAX.into()))]
+    poll_us: Option<u32>,
     /// Failures of the trainer's code (an exception, an exit code) after which a task is given up [default: 1]
     #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<u32>::new().range(1..))]
     max_failures: Option<u32>,
@@ -61,6 +64,8 @@ pub(crate) struct Limits {
 pub(crate) enum Slot<'a> {
     /// From 1 up to the maximum.
     Count(&'a mut Option<u32>, u32),
+    /// From 0 up to the maximum.
+    Amount(&'a mut Option<u32>, u32),
     /// Whether nothing is allowed.
     Duration(&'a mut Option<Duration>, bool),
 }
@@ -71,6 +76,7 @@ impl Limits {
         Some(match key {
             "trainers" => Slot::Count(&mut self.trainers, TRAINERS_MAX),
             "window" => Slot::Count(&mut self.window, WINDOW_MAX),
+            "poll_us" => Slot::Amount(&mut self.poll_us, POLL_US_MAX),
             "max_failures" => Slot::Count(&mut self.max_failures, u32::MAX),
             "max_losses" => Slot::Count(&mut self.max_losses, u32::MAX),
             "recv_timeout" => Slot::Duration(&mut self.recv_timeout, false),
@@ -95,6 +101,7 @@ impl Limits {
         }
         set(&mut spec.trainers, self.trainers);
         set(&mut spec.window, self.window);
+        set(&mut spec.poll_us, self.poll_us);
         set(&mut spec.max_failures, self.max_failures);
         set(&mut spec.max_losses, self.max_losses);
         set(&mut spec.recv_timeout, self.recv_timeout);
@@ -112,6 +119,9 @@ impl Limits {
 
 /// Far more processes than one machine trains with; catches a slip of the finger.
 const TRAINERS_MAX: u32 = 1_024;
+
+/// What the library takes.
+const POLL_US_MAX: u32 = 1_000;
 
 /// What a trainer lists in one Hello.
 const WINDOW_MAX: u32 = 1_024;

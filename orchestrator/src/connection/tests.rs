@@ -1,6 +1,5 @@
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
 
 use trainwire_protocol::frame::FrameWriter;
 use trainwire_protocol::id::{Delivery, Instance, JobId};
@@ -141,7 +140,12 @@ impl Pair {
     /// The Hello has arrived.
     fn connected() -> Self {
         let (ours, theirs) = UnixStream::pair().unwrap();
-        let terms = Terms { job: JobNo(1), forward_heartbeats: false, timeouts: Timeouts::default() };
+        let terms = Terms {
+            job: JobNo(1),
+            forward_heartbeats: false,
+            timeouts: Timeouts::default(),
+            poll: Duration::ZERO,
+        };
         let peer = Peer { pid: 1, pidfd: None };
         let connection = Connection::new(ConnectionNo(1), terms, ours.into(), peer, clock::monotonic());
         let mut pair =

@@ -7,15 +7,18 @@ use std::time::Instant;
 use trainwire_protocol::error::ProtocolError;
 
 use super::Driver;
+use crate::clock;
 use crate::connection::{Arrival, Connection, Depth, Over};
 use crate::readiness::Source;
 use crate::scheduler::{ConnectionNo, Input};
 
 impl Driver {
-    /// Takes what the sockets, listeners and processes have, each a bounded share.
-    pub(super) fn look_around(&mut self) {
+    /// Takes what the sockets, listeners and processes have, each a bounded share. Whether there was
+    /// anything.
+    pub(super) fn look_around(&mut self) -> bool {
         let mut sources = mem::take(&mut self.sources);
         self.readiness.take(&mut sources);
+        let any = !sources.is_empty();
         for source in sources.drain(..) {
             match source {
                 Source::Listener(job) => self.accept(job),
@@ -24,6 +27,7 @@ impl Driver {
             }
         }
         self.sources = sources;
+        any
     }
 
     /// Reads what a connection has.
@@ -97,12 +101,25 @@ impl Driver {
             if let Some(wanted) = connection.watch_anew() {
                 self.readiness.change(&**connection, Source::Connection(number), wanted);
             }
+            // With the clock read anew: the turn may have been long.
+            if let Some(until) = connection.answer_due(clock::monotonic()) {
+                self.polls_until = self.polls_until.max(Some(until));
+            }
             match written {
                 Ok(()) => self.set_alarm(number),
                 Err(over) => self.end(number, &over),
             }
         }
         self.with_news = with_news;
+    }
+
+    /// Looks again instead of sleeping, until an answer is here or has taken too long.
+    pub(super) fn poll(&mut self) {
+        self.now = clock::now();
+        let too_long = self.polls_until.is_some_and(|until| until <= self.now.monotonic);
+        if too_long || self.look_around() {
+            self.polls_until = None;
+        }
     }
 
     /// A newer one took its place.

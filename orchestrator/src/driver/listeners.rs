@@ -176,6 +176,7 @@ impl Driver {
                 recv_timeout: slot.spec.recv_timeout,
                 ..Timeouts::default()
             },
+            poll: Duration::from_micros(slot.spec.poll_us.into()),
         };
         self.last_connection += 1;
         let number = ConnectionNo(self.last_connection);

@@ -97,6 +97,8 @@ pub(crate) struct Driver {
     alarms: BinaryHeap<Reverse<(Instant, ConnectionNo)>>,
     /// Told something since the last flush.
     with_news: Vec<ConnectionNo>,
+    /// Until then an answer is polled for.
+    polls_until: Option<Instant>,
     buffers: Buffers,
     /// Empty between connections.
     arrivals: Vec<Arrival>,
@@ -156,6 +158,7 @@ pub(crate) async fn run(parts: Parts) {
         last_connection: 0,
         alarms: BinaryHeap::new(),
         with_news: Vec::new(),
+        polls_until: None,
         buffers: Buffers::default(),
         arrivals: Vec::new(),
         sources: Vec::new(),
@@ -224,7 +227,13 @@ impl Driver {
                 }
                 () = self.readiness.ready(), if !self.collecting.is_full() => {
                     self.now = clock::now();
-                    self.look_around();
+                    if self.look_around() {
+                        self.polls_until = None;
+                    }
+                }
+                // Others of this thread get their turns between two looks.
+                () = tokio::task::yield_now(), if self.polls_until.is_some() && !self.collecting.is_full() => {
+                    self.poll();
                 }
             }
             self.settle();

@@ -208,7 +208,7 @@ impl Scheduler {
                 .iter()
                 .map(|held| (held.delivery, self.held(trainer, held.delivery.0).is_some()))
                 .collect(),
-            poll: Duration::ZERO,
+            poll: Duration::from_micros(spec.poll_us.into()),
         };
         self.effect(Effect::Welcome { connection, welcome });
         for (delivery, listed) in ours {

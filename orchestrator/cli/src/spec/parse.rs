@@ -41,6 +41,7 @@ pub(super) const SPEC_KEYS: &[&str] = &[
     "durability",
     "trainers",
     "window",
+    "poll_us",
     "max_failures",
     "max_losses",
     "recv_timeout",
@@ -89,7 +90,8 @@ impl Reader<'_> {
                 "grid" => axes = self.grid(value),
                 "task" => tasks = Some(value),
                 _ => match spec.limits.slot(name) {
-                    Some(Slot::Count(slot, max)) => *slot = self.count(name, value, max),
+                    Some(Slot::Count(slot, max)) => *slot = self.count(name, value, 1, max),
+                    Some(Slot::Amount(slot, max)) => *slot = self.count(name, value, 0, max),
                     Some(Slot::Duration(slot, zero)) => *slot = self.duration(name, value, zero),
                     None => self.unknown(name, key.span(), "a spec", SPEC_KEYS),
                 },
@@ -167,7 +169,7 @@ impl Reader<'_> {
             let name = key.get_ref().as_ref();
             match name {
                 "model_name" => defaults.model_name = self.name(name, value),
-                "max_epochs" => defaults.max_epochs = self.count(name, value, i32::MAX),
+                "max_epochs" => defaults.max_epochs = self.count(name, value, 1, i32::MAX),
                 "params" => defaults.params = self.params(name, value).unwrap_or_default(),
                 _ => self.unknown(name, key.span(), "[defaults]", DEFAULTS_KEYS),
             }
@@ -267,7 +269,7 @@ impl Reader<'_> {
             match name {
                 "task_id" => task.task_id = self.name(name, value).unwrap_or_default(),
                 "model_name" => task.model_name = self.name(name, value).unwrap_or_default(),
-                "max_epochs" => task.max_epochs = self.count(name, value, i32::MAX),
+                "max_epochs" => task.max_epochs = self.count(name, value, 1, i32::MAX),
                 "params" => {
                     let params = self.params(name, value).unwrap_or_default();
                     task.hyperparams = template.hyperparams.clone().overlaid(params);

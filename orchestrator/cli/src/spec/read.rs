@@ -88,7 +88,7 @@ impl Reader<'_> {
         value.get_ref().as_bool().or_else(|| self.wrong_type(key, value, "true or false"))
     }
 
-    pub(super) fn count<T>(&mut self, key: &str, value: &Node<'_>, max: T) -> Option<T>
+    pub(super) fn count<T>(&mut self, key: &str, value: &Node<'_>, min: T, max: T) -> Option<T>
     where
         T: TryFrom<i64> + Into<i64> + std::fmt::Display + Copy,
     {
@@ -96,8 +96,8 @@ impl Reader<'_> {
             return self.wrong_type(key, value, "a whole number");
         };
         match i64::from_str_radix(number.as_str(), number.radix()) {
-            Ok(number) if (1..=max.into()).contains(&number) => T::try_from(number).ok(),
-            _ => self.refuse(key, value, format!("must be from 1 to {max}")),
+            Ok(number) if (min.into()..=max.into()).contains(&number) => T::try_from(number).ok(),
+            _ => self.refuse(key, value, format!("must be from {min} to {max}")),
         }
     }
 
