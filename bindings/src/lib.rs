@@ -7,6 +7,7 @@
 //! | [`tasks`] [`task`] [`progress`] [`stop`] [`checkpoint`] | the classes |
 //! | [`buffer`] [`params`] [`encode`] | bytes and Python objects |
 //! | [`metrics`] [`outcome`] [`errors`] | values, exceptions, and back |
+//! | [`report`] [`call_sites`] [`rows`] | a report's way into the outbox: its call, its shape, its row |
 //! | [`backend`] [`offline`] [`connection`] [`commands`] | where it goes |
 //! | [`wait`] [`reader`] [`transmit`] [`events`] [`io_thread`] [`poller`] | the shell around the session |
 //! | [`delivered`] [`slab`] | where the bytes of a task are |
