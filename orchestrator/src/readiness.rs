@@ -76,12 +76,15 @@ impl Readiness {
     ///
     /// # Errors
     /// The kernel's, for want of memory or of watches.
-    pub(crate) fn add(&self, descriptor: impl AsFd, source: Source, wanted: Wanted) -> io::Result<()> {
+    pub(crate) fn add(&mut self, descriptor: impl AsFd, source: Source, wanted: Wanted) -> io::Result<()> {
+        // What is ready already wakes nobody who waits for the set.
+        self.more = true;
         Ok(self.epoll().add(descriptor, EpollEvent::new(wanted.flags(), source.key()))?)
     }
 
     /// Changes what is wanted of a descriptor that is watched.
-    pub(crate) fn change(&self, descriptor: impl AsFd, source: Source, wanted: Wanted) {
+    pub(crate) fn change(&mut self, descriptor: impl AsFd, source: Source, wanted: Wanted) {
+        self.more = true;
         // It fails only for a descriptor that is not watched.
         let _ = self.epoll().modify(descriptor, &mut EpollEvent::new(wanted.flags(), source.key()));
     }
@@ -189,7 +192,6 @@ mod tests {
         assert!(sources.is_empty(), "it was read to its end");
 
         readiness.change(&ours, source, Wanted { bytes: false, room: true });
-        theirs.write_all(b"c").unwrap();
         readiness.ready().await;
         readiness.take(&mut sources);
         assert_eq!(std::mem::take(&mut sources), [source], "there is room");

@@ -4,6 +4,7 @@
 mod attached;
 mod crashes;
 mod deaths;
+mod descriptors;
 mod endings;
 mod open;
 mod payloads;
