@@ -2,6 +2,7 @@
 //! job it attacked nor the one beside it is the worse for it.
 
 mod connector;
+mod descriptors;
 mod fences;
 mod floods;
 mod framing;

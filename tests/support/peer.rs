@@ -1,17 +1,21 @@
 //! A peer that speaks the wire by hand, well or badly.
 
+use std::collections::VecDeque;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncWriteExt, Interest};
 use tokio::net::UnixStream;
 use trainwire_protocol::frame::{FrameReader, FrameWriter, ReaderLimits};
 use trainwire_protocol::id::{Delivery, Instance, JobId, Token};
 use trainwire_protocol::message::{
     AckEntry, Deliver, FromTrainer, Hello, Outcome, Refused, Role, TaskResult, ToTrainer, Welcome,
 };
+use trainwire_unix::Wait;
+use trainwire_unix::descriptors::receive;
 
 use crate::within;
 
@@ -20,6 +24,8 @@ pub struct Peer {
     pub stream: UnixStream,
     /// Heard and not looked at.
     pub acks: Vec<AckEntry>,
+    /// Received and not looked at.
+    pub descriptors: VecDeque<OwnedFd>,
     reader: FrameReader,
 }
 
@@ -33,7 +39,12 @@ pub enum Heard {
 
 impl Peer {
     pub fn new(stream: UnixStream) -> Self {
-        Self { stream, acks: Vec::new(), reader: FrameReader::new(ReaderLimits::default()) }
+        Self {
+            stream,
+            acks: Vec::new(),
+            descriptors: VecDeque::new(),
+            reader: FrameReader::new(ReaderLimits::default()),
+        }
     }
 
     pub async fn connect(socket: &Path) -> Self {
@@ -64,10 +75,23 @@ impl Peer {
                     frame.decode_to_trainer().expect("the orchestrator keeps to the protocol");
                 return Heard::Message(message, task);
             }
-            match within(self.stream.read(self.reader.spare())).await {
+            match within(self.receive()).await {
                 Ok(read @ 1..) => self.reader.advance(read),
                 // Closed with bytes of ours unread, the kernel says "reset".
                 Ok(0) | Err(_) => return Heard::End,
+            }
+        }
+    }
+
+    async fn receive(&mut self) -> io::Result<usize> {
+        loop {
+            self.stream.readable().await?;
+            let (stream, spare, descriptors) = (&self.stream, self.reader.spare(), &mut self.descriptors);
+            let received =
+                stream.try_io(Interest::READABLE, || receive(stream, spare, descriptors, Wait::DontWait));
+            match received {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                received => return received.map(|received| received.bytes),
             }
         }
     }
