@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 VENV := .venv
+BENCH_VENV := target/bench-venv
 GENERATED := schema/protocol/src/generated
 SOURCES := $(shell find Cargo.toml Cargo.lock pyproject.toml README.md bindings orchestrator schema pyworker \
 	-type f -not -name '*.pyc' -not -name '*.so')
@@ -65,8 +66,16 @@ lint-python: $(VENV)/installed $(VENV)/dev
 	python -m mypy.stubtest trainwire._core
 
 .PHONY: bench
-bench: $(VENV)/installed $(VENV)/dev ## measure, against floors measured in the same run
-	cargo run --locked --release -p trainwire-bench
+bench: $(VENV)/installed $(VENV)/dev $(BENCH_VENV)/installed ## measure beside floors and other ways; SECTION=sizes for one section
+	cargo run --locked --release -p trainwire-bench -- --others-python $(BENCH_VENV)/bin/python $(SECTION)
+
+# What the other contestants import; one that cannot be installed is skipped by the benchmark.
+$(BENCH_VENV)/installed: tests/benches/contestants/requirements.txt
+	$(PYTHON) -m venv $(BENCH_VENV)
+	grep -v '^#' $< | while read -r package; do \
+		$(BENCH_VENV)/bin/python -m pip install --quiet "$$package" || echo "not installed: $$package"; \
+	done
+	@touch $@
 
 .PHONY: gen
 gen: $(VENV)/dev ## regenerate the Rust code of schema/*.fbs

@@ -1,14 +1,14 @@
-//! trainwire itself, through its public API: tasks out, results in.
+//! trainwire itself, through its public API: an open job with one warm trainer; tasks are submitted, and
+//! their results read from the job's events.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
 
-use serde::Serialize;
-use trainwire::record::{Ending, Record, Scalar, Seq};
-use trainwire::{Config, Job, Orchestrator, TrainingTask, What};
-
-use crate::pin::{Cores, pin};
-use crate::stats::Sample;
+use tokio::runtime::{Builder, Runtime};
+use trainwire::record::{Ending, Metrics, Record, Scalar};
+use trainwire::{Config, EventStream, Job, JobHandle, Orchestrator, TaskBuffer, TrainingTask, What};
+use trainwire_bench_harness::{
+    Answer, Contestant, EPOCHS, STREAM_WINDOW, Setup, Task, Transfer, next_line, now_ns, pin,
+};
 
 /// Where results are kept before they are acknowledged.
 #[derive(Clone, Copy)]
@@ -17,101 +17,162 @@ pub enum Journal {
     Disk,
 }
 
-#[derive(Serialize)]
-struct Params {
-    lr: f64,
-    momentum: f64,
-    decay: f64,
-    note: String,
+/// How a job is set up.
+#[derive(Clone, Copy)]
+pub struct Variant {
+    pub journal: Journal,
 }
 
-/// What one run of a job showed.
-pub struct Run {
-    /// From the decision to deliver to the result at the orchestrator, task by task.
-    pub latency: Sample,
-    /// From the first delivery to the last result.
-    pub tasks_per_second: f64,
+pub struct Bridge {
+    runtime: Runtime,
+    job: JobHandle,
+    events: EventStream,
+    trainer_pid: u32,
+    _folder: tempfile::TempDir,
 }
 
-/// Hands `tasks` tasks to one warm trainer and checks every result.
-pub fn run(python: &Path, cores: Cores, journal: Journal, window: u32, tasks: usize) -> Run {
-    pin(0);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(drive(python, cores, journal, window, tasks))
+impl Bridge {
+    pub fn start(setup: &Setup, variant: Variant) -> Self {
+        pin(0);
+        let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let folder = tempfile::tempdir_in(scratch()).expect("a temporary folder");
+        let (job, events, trainer_pid) = runtime.block_on(start(setup, variant, folder.path()));
+        Self { runtime, job, events, trainer_pid, _folder: folder }
+    }
 }
 
-async fn drive(python: &Path, cores: Cores, journal: Journal, window: u32, tasks: usize) -> Run {
-    let folder = tempfile::tempdir_in(scratch()).expect("a temporary folder");
+async fn start(setup: &Setup, variant: Variant, folder: &Path) -> (JobHandle, EventStream, u32) {
     let orchestrator = Orchestrator::start(Config {
-        state_dir: match journal {
+        state_dir: match variant.journal {
             Journal::Memory => None,
-            Journal::Disk => Some(folder.path().join("state")),
+            Journal::Disk => Some(folder.join("state")),
         },
-        socket_dir: folder.path().to_owned(),
+        socket_dir: folder.to_owned(),
+        volatile_records_max: 1 << 20, // a stream's events are read after all of it was submitted
         ..Config::default()
     })
     .await
     .expect("the orchestrator starts");
-
-    let python = python.to_str().expect("a path in UTF-8").to_owned();
-    let worker = concat!(env!("CARGO_MANIFEST_DIR"), "/task_worker.py").to_owned();
-    let mut job = Job::new("bench")
+    let path = |path: &Path| path.to_str().expect("a path in UTF-8").to_owned();
+    let command =
+        [path(&setup.python), path(&setup.receivers.join("trainer.py")), setup.cores.worker().to_string()];
+    let job = Job::new("bench")
         .expect("a job id")
-        .command([python, worker, cores.worker().to_string()])
-        .window(window);
-    for number in 0..tasks {
-        job = job.task(task(number));
-    }
+        .command(command)
+        .window(u32::try_from(STREAM_WINDOW).expect("small"))
+        .open();
     let job = orchestrator.submit(job).await.expect("the job is taken");
-
-    let mut delivered = vec![None; tasks + 1];
-    let mut durations = Vec::with_capacity(tasks);
-    let (mut first, mut last): (Option<SystemTime>, Option<SystemTime>) = (None, None);
-    let mut events = job.events_since(Seq::START);
-    while let Some(event) = events.next().await {
-        match event.what {
-            What::Record(Record::Delivered { delivery, .. }) => {
-                first.get_or_insert(event.at);
-                delivered[delivery as usize] = Some(event.at);
-            }
-            What::Record(Record::Ended { delivery, ending, .. }) => {
-                check(delivery, &ending);
-                let sent = delivered[delivery as usize].expect("delivered before it ended");
-                durations.push(event.at.duration_since(sent).unwrap_or(Duration::ZERO));
-                last = Some(event.at);
+    let mut events = job.events();
+    // An open job starts its trainer with its first task.
+    let warm_up = Task { number: 0, size_bytes: 8, work: trainwire_bench_harness::Work::Look };
+    job.submit(on_heap(&warm_up, warm_up.produce())).await.expect("the task is taken");
+    let mut trainer_pid = None;
+    loop {
+        match events.next().await.expect("the job is open").what {
+            What::Record(Record::TrainerBound { pid, .. }) => trainer_pid = Some(pid),
+            What::Record(Record::Ended { ending, .. }) => {
+                warm_up.verify(&answer(&ending));
+                let pid = trainer_pid.expect("bound before it can end a task");
+                return (job, events, u32::try_from(pid).expect("a process"));
             }
             _ => {}
         }
     }
-    assert_eq!(durations.len(), tasks, "every task has a result");
-    let elapsed =
-        last.zip(first).and_then(|(last, first)| last.duration_since(first).ok()).expect("time passed");
-    Run {
-        latency: Sample::new(durations.drain(tasks / 10..)),
-        tasks_per_second: tasks as f64 / elapsed.as_secs_f64(),
+}
+
+impl Bridge {
+    async fn next_answer(events: &mut EventStream) -> Answer {
+        loop {
+            if let What::Record(Record::Ended { ending, .. }) =
+                events.next().await.expect("the job is open").what
+            {
+                return answer(&ending);
+            }
+        }
     }
 }
 
-/// A task of 256 bytes: the size is checked, so that the floor carries as many.
-fn task(number: usize) -> TrainingTask {
-    let params = Params { lr: number as f64, momentum: 0.5, decay: 0.25, note: "x".repeat(112) };
-    TrainingTask::new(format!("task-{number:08}"), "multilayer-perceptron")
-        .params(&params)
-        .expect("msgpack takes any struct")
-        .max_epochs(20)
+impl Contestant for Bridge {
+    fn transfer(&mut self, task: Task, in_place: bool) -> Transfer {
+        self.runtime.block_on(async {
+            let asked_ns = now_ns();
+            let (produced_ns, task) = if in_place { produce_in_place(&task) } else { produce_on_heap(&task) };
+            self.job.submit(task).await.expect("the task is taken");
+            let answer = Self::next_answer(&mut self.events).await;
+            Transfer { asked_ns, produced_ns, answer, answered_ns: now_ns() }
+        })
+    }
+
+    fn stream(&mut self, tasks: &[Task]) {
+        self.runtime.block_on(async {
+            let all = tasks.iter().map(|task| on_heap(task, task.produce()));
+            self.job.submit_all(all).await.expect("the tasks are taken");
+            for task in tasks {
+                task.verify(&Self::next_answer(&mut self.events).await);
+            }
+        });
+    }
+
+    fn receiver_pid(&self) -> u32 {
+        self.trainer_pid
+    }
+
+    /// The orchestrator goes on while the other contestants have their turns.
+    fn next_line(&mut self) -> Option<String> {
+        let line = async { tokio::task::spawn_blocking(next_line).await };
+        self.runtime.block_on(line).expect("reading does not panic")
+    }
+}
+
+impl Drop for Bridge {
+    fn drop(&mut self) {
+        let ended = self.runtime.block_on(async {
+            self.job.close().await?;
+            self.job.outcome().await
+        });
+        ended.expect("the trainer ends with its job");
+    }
+}
+
+fn produce_in_place(task: &Task) -> (u64, TrainingTask) {
+    let buffer = TaskBuffer::new(task.task_id(), task.model_name(), task.size_bytes);
+    let mut buffer = buffer.expect("memory for it").max_epochs(EPOCHS);
+    task.fill(buffer.as_mut_slice());
+    let produced_ns = now_ns();
+    (produced_ns, buffer.finish().expect("a task"))
+}
+
+fn produce_on_heap(task: &Task) -> (u64, TrainingTask) {
+    let hyperparams = task.produce();
+    (now_ns(), on_heap(task, hyperparams))
+}
+
+fn on_heap(task: &Task, hyperparams: Vec<u8>) -> TrainingTask {
+    TrainingTask::new(task.task_id(), task.model_name()).hyperparams(hyperparams).max_epochs(EPOCHS)
 }
 
 /// A wrong answer fails the run.
-fn check(delivery: u64, ending: &Ending) {
+fn answer(ending: &Ending) -> Answer {
     let Ending::Succeeded { metrics } = ending else {
-        panic!("delivery {delivery} ended as {ending:?}");
+        panic!("a task ended as {ending:?}");
     };
-    let expected = Scalar::Number((delivery - 1) as f64 + 0.75);
-    assert_eq!(metrics.as_slice(), [("sum".to_owned(), expected)], "delivery {delivery}");
+    Answer {
+        read_ns: number(metrics, "read_ns"),
+        touched_ns: number(metrics, "touched_ns"),
+        check: number(metrics, "check"),
+    }
+}
+
+fn number(metrics: &Metrics, name: &str) -> u64 {
+    let value = metrics.iter().find_map(|(key, value)| (key == name).then_some(value));
+    match value {
+        Some(Scalar::Number(number)) => *number as u64,
+        other => panic!("{name} is {other:?}"),
+    }
 }
 
 /// On a disk, so that the journal's share is real; `/tmp` may be memory.
-fn scratch() -> PathBuf {
+pub fn scratch() -> PathBuf {
     let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target"));
     std::fs::create_dir_all(&folder).expect("the target folder");
     folder

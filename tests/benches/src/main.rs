@@ -1,152 +1,83 @@
-//! `make bench`: figures of trainwire beside floors measured in the same run.
-//!
-//! Contestants are interleaved round by round, so that a drift of the machine meets all alike, and
-//! what is printed are medians of rounds and ratios to the floors. Every transfer is checked.
+//! `make bench`: figures of trainwire beside floors and beside what users would pick instead, measured in
+//! the same run. Every transfer is checked; a wrong answer fails the run.
 
 mod bridge;
+mod contestants;
 mod floor;
-mod idle;
-mod pin;
+mod report;
+mod sections;
 mod stats;
+mod tables;
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::process::exit;
+use std::time::Instant;
 
-use bridge::Journal;
-use pin::Cores;
-use serde_json::{Value, json};
-use stats::{Sample, median};
+use bridge::{Bridge, Journal, Variant};
+use contestants::Pythons;
+use floor::Floor;
+use report::Report;
+use sections::{Run, SECTIONS};
+use trainwire_bench_harness::{Setup, serve};
 
-const ROUNDS: usize = 5;
-const LATENCY_TASKS: usize = 5_000;
-const THROUGHPUT_TASKS: usize = 100_000;
-const WINDOW: u32 = 64;
-const IDLE_SECONDS: u64 = 10;
-const IMPORTS: usize = 30;
+const USAGE: &str = "usage: trainwire-bench [--python PATH] [--others-python PATH] [SECTION …]";
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if let [command, name, folder] = arguments.as_slice()
-        && command == "serve-idle"
-    {
-        return idle::serve(name, Path::new(folder));
-    }
-    if let [command, cores, journal, window, tasks] = arguments.as_slice()
-        && command == "run-once"
-    {
-        return run_once(cores, journal, window, tasks);
-    }
-    let python = arguments.first().map_or_else(|| PathBuf::from(".venv/bin/python"), PathBuf::from);
-    let machine = stats::machine();
-    println!("{machine}\n{ROUNDS} rounds, medians; a floor is measured beside each figure\n");
-    let report = json!({
-        "machine": machine,
-        "latency": in_thread(|| latency(&python)),
-        "throughput": throughput(&python),
-        "import": import(&python),
-        "idle": idle(),
-    });
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/bench.json");
-    std::fs::write(path, format!("{report:#}\n")).expect("the target folder");
-    println!("written to target/bench.json");
-}
-
-fn latency(python: &Path) -> Value {
-    println!(
-        "256-byte task: delivered, four fields and three parameters read, result at the orchestrator (µs)"
-    );
-    let mut report = serde_json::Map::new();
-    for cores in Cores::BOTH {
-        let (mut floors, mut memory, mut disk) = (vec![], vec![], vec![]);
-        for _ in 0..ROUNDS {
-            floors.push(floor::latency(python, cores, LATENCY_TASKS));
-            memory.push(bridge::run(python, cores, Journal::Memory, 1, LATENCY_TASKS).latency);
-            disk.push(bridge::run(python, cores, Journal::Disk, 1, LATENCY_TASKS / 5).latency);
+    let mut arguments = std::env::args().skip(1).peekable();
+    match arguments.peek().map(String::as_str) {
+        Some("contestant") => return contestant(arguments.skip(1)),
+        Some("serve-idle") => {
+            let [_, name, folder] = arguments.collect::<Vec<_>>().try_into().expect("two arguments");
+            return sections::serve_idle(&name, Path::new(&folder));
         }
-        let of = |samples: &[Sample], share| {
-            median(&samples.iter().map(|sample| sample.quantile(share)).collect::<Vec<_>>())
-        };
-        let floor = of(&floors, 0.5);
-        for (name, samples) in [
-            ("floor: socket and recv_into", &floors),
-            ("trainwire", &memory),
-            ("trainwire, journal on disk", &disk),
-        ] {
-            let (p50, p99) = (of(samples, 0.5), of(samples, 0.99));
-            println!(
-                "  {:<10} {name:<28} p50 {p50:>7.1}  p99 {p99:>7.1}  {:.2} × floor",
-                cores.name(),
-                p50 / floor
-            );
-            report.insert(
-                format!("{}, {name}", cores.name()),
-                json!({"p50_us": p50, "p99_us": p99, "ratio": p50 / floor}),
-            );
+        _ => {}
+    }
+    let mut pythons =
+        Pythons { own: ".venv/bin/python".into(), others: "target/bench-venv/bin/python".into() };
+    let mut wanted = Vec::new();
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--python" => pythons.own = arguments.next().expect("a path").into(),
+            "--others-python" => pythons.others = arguments.next().expect("a path").into(),
+            name if SECTIONS.iter().any(|(section, _)| *section == name) => wanted.push(argument),
+            _ => {
+                let names: Vec<&str> = SECTIONS.iter().map(|(name, _)| *name).collect();
+                eprintln!("{argument}: no such section.\n{USAGE}\nsections: {}", names.join(", "));
+                exit(2);
+            }
         }
     }
-    report.into()
+    run(pythons, &wanted);
 }
 
-fn throughput(python: &Path) -> Value {
-    println!("small tasks to one warm trainer, window {WINDOW}, each with its result (a second)");
-    let (mut floors, mut figures) = (vec![], vec![]);
-    for _ in 0..ROUNDS {
-        floors.push(in_thread(|| floor::throughput(python, Cores::Two, THROUGHPUT_TASKS)));
-        figures.push(in_thread(|| {
-            bridge::run(python, Cores::Two, Journal::Memory, WINDOW, THROUGHPUT_TASKS).tasks_per_second
-        }));
-    }
-    let (floor, figure) = (median(&floors), median(&figures));
-    println!("  floor: one write a message, no answer  {floor:>9.0}");
-    println!("  trainwire                              {figure:>9.0}  {:.2} × floor", figure / floor);
-    json!({"floor_per_s": floor, "trainwire_per_s": figure, "ratio": figure / floor})
-}
-
-fn import(python: &Path) -> Value {
-    let (mut bare, mut with) = (vec![], vec![]);
-    for _ in 0..IMPORTS {
-        bare.push(time_of(python, "pass"));
-        with.push(time_of(python, "import trainwire"));
-    }
-    let (bare, with) = (median(&bare), median(&with));
-    println!("import trainwire: {:.1} ms over bare Python ({bare:.1} ms)", with - bare);
-    json!({"bare_ms": bare, "import_ms": with, "over_ms": with - bare})
-}
-
-fn idle() -> Value {
-    let (mut bare, mut ours) = (vec![], vec![]);
-    for _ in 0..3 {
-        bare.push(idle::cpu_ms_per_second(idle::Server::Bare, IDLE_SECONDS));
-        ours.push(idle::cpu_ms_per_second(idle::Server::Orchestrator, IDLE_SECONDS));
-    }
-    let (bare, ours) = (median(&bare), median(&ours));
-    println!(
-        "{} trainers beating once a second: CPU {ours:.2} ms a second, a bare tokio server {bare:.2}, {:.2} ×",
-        idle::TRAINERS,
-        ours / bare
-    );
-    json!({"trainers": idle::TRAINERS, "bare_cpu_ms_per_s": bare, "trainwire_cpu_ms_per_s": ours, "ratio": ours / bare})
-}
-
-/// Pinning ends with the thread: what follows begins on all cores.
-fn in_thread<T: Send>(section: impl FnOnce() -> T + Send) -> T {
-    std::thread::scope(|scope| scope.spawn(section).join().expect("the section's checks hold"))
-}
-
-fn time_of(python: &Path, program: &str) -> f64 {
+fn run(pythons: Pythons, wanted: &[String]) {
     let begin = Instant::now();
-    let status = Command::new(python).args(["-c", program]).status().expect("python starts");
-    assert!(status.success(), "{program} failed");
-    let elapsed: Duration = begin.elapsed();
-    elapsed.as_secs_f64() * 1e3
+    let mut report = Report { machine: stats::machine(), ..Report::default() };
+    println!("{}; medians; a floor is measured beside each figure", report.machine);
+    let mut run = Run::new(pythons);
+    for (name, measure) in SECTIONS {
+        if wanted.is_empty() || wanted.iter().any(|wanted| wanted == name) {
+            let begin = Instant::now();
+            println!("\n{name}");
+            measure(&mut run, &mut report);
+            println!("  {:.0} s", begin.elapsed().as_secs_f64());
+        }
+    }
+    report.skipped = run.skipped;
+    println!("\n{}", tables::markdown(&report));
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/bench.json");
+    std::fs::write(path, report.to_json()).expect("the target folder");
+    println!("\nwritten to target/bench.json after {:.0} s", begin.elapsed().as_secs_f64());
 }
 
-/// One run and nothing beside it, to be looked at with `perf` or `strace`.
-fn run_once(cores: &str, journal: &str, window: &str, tasks: &str) {
-    let cores = if cores == "1" { Cores::One } else { Cores::Two };
-    let journal = if journal == "disk" { Journal::Disk } else { Journal::Memory };
-    let (window, tasks) = (window.parse().expect("a number"), tasks.parse().expect("a number"));
-    let run = bridge::run(Path::new(".venv/bin/python"), cores, journal, window, tasks);
-    println!("p50 {:.1} µs, {:.0} tasks a second", run.latency.quantile(0.5), run.tasks_per_second);
+/// The other end of [`contestants::Running`].
+fn contestant(mut arguments: impl Iterator<Item = String>) {
+    let name = arguments.next().expect("a name");
+    let setup = Setup::from_arguments(arguments);
+    match name.as_str() {
+        "floor" => serve(Floor::start(&setup)),
+        "trainwire" => serve(Bridge::start(&setup, Variant { journal: Journal::Memory })),
+        "trainwire-disk" => serve(Bridge::start(&setup, Variant { journal: Journal::Disk })),
+        _ => panic!("no contestant of this program: {name}"),
+    }
 }

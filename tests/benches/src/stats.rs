@@ -1,31 +1,15 @@
 //! Medians, and the machine they were measured on.
 
-use std::time::Duration;
-
-/// Sorted durations in microseconds.
-pub struct Sample(Vec<f64>);
-
-impl Sample {
-    pub fn new(durations: impl IntoIterator<Item = Duration>) -> Self {
-        let mut micros: Vec<f64> =
-            durations.into_iter().map(|duration| duration.as_secs_f64() * 1e6).collect();
-        micros.sort_by(f64::total_cmp);
-        assert!(!micros.is_empty(), "nothing was measured");
-        Self(micros)
-    }
-
-    /// The value below which a share of the sample lies, e.g. 0.5 for the median.
-    pub fn quantile(&self, share: f64) -> f64 {
-        let last = (self.0.len() - 1) as f64;
-        self.0[(share * last).round() as usize]
-    }
+/// The value below which a share of the sample lies, e.g. 0.5 for the median. Sorts the sample.
+pub fn quantile(sample: &mut [f64], share: f64) -> f64 {
+    assert!(!sample.is_empty(), "nothing was measured");
+    sample.sort_by(f64::total_cmp);
+    sample[(share * (sample.len() - 1) as f64).round() as usize]
 }
 
 /// The median of a few figures, e.g. of several rounds.
-pub fn median(figures: &[f64]) -> f64 {
-    let mut sorted = figures.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted[sorted.len() / 2]
+pub fn median(figures: impl IntoIterator<Item = f64>) -> f64 {
+    quantile(&mut figures.into_iter().collect::<Vec<_>>(), 0.5)
 }
 
 /// Processor, cores, kernel.

@@ -19,18 +19,38 @@ use trainwire_protocol::id::{Instance, JobId};
 use trainwire_protocol::message::Role;
 use trainwire_protocol::session::{Identity, OutboxLimits, TrainerEvent, TrainerSession};
 
+use crate::report::Idle;
+use crate::stats::median;
+
 /// Trainers that beat once a second.
-pub const TRAINERS: usize = 200;
+const TRAINERS: usize = 200;
+
+const ROUNDS: usize = 3;
+/// Of heartbeats, a round.
+const SECONDS: u64 = 6;
+
+pub fn measure() -> Idle {
+    let (mut bare, mut ours) = (vec![], vec![]);
+    for _ in 0..ROUNDS {
+        bare.push(cpu_ms_per_second(Server::Bare, SECONDS));
+        ours.push(cpu_ms_per_second(Server::Orchestrator, SECONDS));
+    }
+    Idle {
+        trainers: TRAINERS,
+        bare_cpu_ms_per_second: median(bare),
+        trainwire_cpu_ms_per_second: median(ours),
+    }
+}
 
 /// The server to measure.
 #[derive(Clone, Copy)]
-pub enum Server {
+enum Server {
     Orchestrator,
     Bare,
 }
 
 /// CPU time a second of the server, in milliseconds, over `seconds` of heartbeats.
-pub fn cpu_ms_per_second(server: Server, seconds: u64) -> f64 {
+fn cpu_ms_per_second(server: Server, seconds: u64) -> f64 {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let socket = folder.path().join("ai-task-sock-idle");
     let name = match server {

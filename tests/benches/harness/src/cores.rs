@@ -4,7 +4,7 @@ use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
 
 /// Where the two ends run.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cores {
     One,
     Two,
@@ -18,6 +18,10 @@ impl Cores {
             Self::One => "one core",
             Self::Two => "two cores",
         }
+    }
+
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::BOTH.into_iter().find(|cores| cores.name() == name)
     }
 
     /// The core of the Python end; the Rust end has core 0.

@@ -1,0 +1,109 @@
+//! What a run showed, as it lies in `bench.json`. Tables and pictures are made of this alone.
+
+use serde::{Deserialize, Serialize};
+
+/// A run; sections that were not asked for are absent.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Report {
+    /// Processor, cores, kernel.
+    pub machine: String,
+    /// Of the two interpreters and the main packages.
+    pub python: String,
+    pub skipped: Vec<Skipped>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub latency: Vec<Latency>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sizes: Vec<Size>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub throughput: Vec<Throughput>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub memory: Vec<Memory>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reports: Vec<Reports>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub import: Option<Import>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idle: Option<Idle>,
+}
+
+/// A contestant that could not be built or started here.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Skipped {
+    pub contestant: String,
+    pub reason: String,
+}
+
+/// One small task after another.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Latency {
+    pub contestant: String,
+    pub cores: String,
+    pub size_bytes: usize,
+    /// Until the receiver has read the fields.
+    pub read_p50_us: f64,
+    pub read_p99_us: f64,
+    /// Until the answer is back.
+    pub answered_p50_us: f64,
+    pub answered_p99_us: f64,
+}
+
+/// Tasks of one size; medians.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Size {
+    pub contestant: String,
+    pub in_place: bool,
+    pub size_bytes: usize,
+    pub read_us: f64,
+    pub touched_us: f64,
+    pub total_us: f64,
+    pub transfers: usize,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Throughput {
+    pub contestant: String,
+    pub tasks_per_second: f64,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Memory {
+    pub contestant: String,
+    pub size_bytes: usize,
+    pub peak_growth_bytes: u64,
+}
+
+/// `task.report()` with step, loss and three metrics, as fast as Python can call it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Reports {
+    pub contestant: String,
+    /// CPU time of the trainer's process a report: all threads, the loop included.
+    pub cpu_us: f64,
+    pub wall_us: f64,
+    /// Decoded at the orchestrator, each checked.
+    pub rows_per_second: f64,
+    /// The share the trainer left out because the socket was full.
+    pub thinned: f64,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Import {
+    pub bare_ms: f64,
+    pub import_ms: f64,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Idle {
+    pub trainers: usize,
+    pub bare_cpu_ms_per_second: f64,
+    pub trainwire_cpu_ms_per_second: f64,
+}
+
+impl Report {
+    /// The file as a person would read it.
+    pub fn to_json(&self) -> String {
+        let mut text = serde_json::to_string_pretty(self).expect("numbers and names");
+        text.push('\n');
+        text
+    }
+}

@@ -1,0 +1,73 @@
+//! What is measured. Within a section all contestants are alive at once and take turns, round by round, so
+//! that a drift of the machine meets all alike.
+
+mod idle;
+mod import;
+mod latency;
+mod memory;
+mod reports;
+mod sizes;
+mod throughput;
+
+pub use idle::serve as serve_idle;
+
+use trainwire_bench_harness::{Command, Cores, Reply, Transfers};
+
+use crate::contestants::{self, Contestant, OTHERS, Pythons, Running};
+use crate::report::{Report, Skipped};
+
+/// What every section is given.
+pub struct Run {
+    pub pythons: Pythons,
+    pub skipped: Vec<Skipped>,
+}
+
+pub const SECTIONS: [(&str, fn(&mut Run, &mut Report)); 7] = [
+    ("latency", |run, report| report.latency = latency::measure(run)),
+    ("sizes", |run, report| report.sizes = sizes::measure(run)),
+    ("throughput", |run, report| report.throughput = throughput::measure(run)),
+    ("reports", |run, report| report.reports = reports::measure(&run.pythons.own)),
+    ("memory", |run, report| report.memory = memory::measure(run)),
+    ("import", |run, report| report.import = Some(import::measure(&run.pythons.own))),
+    ("idle", |_, report| report.idle = Some(idle::measure())),
+];
+
+impl Run {
+    /// Builds the contestants.
+    pub fn new(pythons: Pythons) -> Self {
+        let mut run = Self { pythons, skipped: Vec::new() };
+        for (contestant, reason) in contestants::build() {
+            run.skip(contestant, reason);
+        }
+        run
+    }
+
+    fn skip(&mut self, contestant: Contestant, reason: String) {
+        println!("  skipped: {}: {reason}", contestant.label);
+        self.skipped.push(Skipped { contestant: contestant.name.to_owned(), reason });
+    }
+
+    /// Starts those of `own` and all others that are not skipped.
+    fn start(&mut self, own: &[Contestant], cores: Cores) -> Vec<Running> {
+        let mut running = Vec::new();
+        for &contestant in own.iter().chain(&OTHERS) {
+            if self.skipped.iter().any(|skipped| skipped.contestant == contestant.name) {
+                continue;
+            }
+            match Running::start(contestant, cores, &self.pythons) {
+                Ok(started) => running.push(started),
+                Err(reason) => self.skip(contestant, reason),
+            }
+        }
+        running
+    }
+}
+
+impl Running {
+    fn transfers(&mut self, command: &Command) -> Transfers {
+        match self.ask(command) {
+            Reply::Transfers(transfers) => transfers,
+            other => panic!("{} answered {other:?}", self.contestant.name),
+        }
+    }
+}
