@@ -22,7 +22,11 @@ pub struct Run {
     pub skipped: Vec<Skipped>,
 }
 
-pub const SECTIONS: [(&str, fn(&mut Run, &mut Report)); 7] = [
+/// Measures, and puts what it found into its place.
+type Section = fn(&mut Run, &mut Report);
+
+/// By name, in the order in which they run.
+pub const SECTIONS: [(&str, Section); 7] = [
     ("latency", |run, report| report.latency = latency::measure(run)),
     ("sizes", |run, report| report.sizes = sizes::measure(run)),
     ("throughput", |run, report| report.throughput = throughput::measure(run)),

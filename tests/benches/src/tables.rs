@@ -143,9 +143,9 @@ fn micros(micros: f64) -> String {
 /// Sizes just below a power of two leave room for the fields; they are called by it.
 fn bytes(size_bytes: usize) -> String {
     match size_bytes {
-        ..1024 => format!("{size_bytes} B"),
-        ..1_048_576 => format!("{} KiB", size_bytes.div_ceil(1 << 10)),
-        ..1_073_741_824 => format!("{} MiB", size_bytes >> 20),
+        ..=1_023 => format!("{size_bytes} B"),
+        1_024..=1_048_575 => format!("{} KiB", size_bytes.div_ceil(1 << 10)),
+        1_048_576..=1_073_741_823 => format!("{} MiB", size_bytes >> 20),
         _ => format!("{} GiB", size_bytes >> 30),
     }
 }
