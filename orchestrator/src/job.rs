@@ -61,10 +61,9 @@ pub struct JobSpec {
     /// answer is due: the trainer in `next()` and `finish()`, the orchestrator after a task was sent.
     /// Default 0: they sleep at once. At most 1,000.
     ///
-    /// Waking a sleeper is most of a short task's round trip across cores: on a virtual machine of two
-    /// cores it takes 55 µs without polling and 14 µs with 100, a core to spare for each end. Where both
-    /// share a core it hurts: who polls keeps the other off it, and the same round trip takes 226 µs with
-    /// 100 and 2 ms with 1,000, instead of 24. The cores burn CPU time meanwhile.
+    /// Waking a sleeper is most of a short task's round trip across cores; with a core to spare for each
+    /// end, polling takes it away. Where both ends share a core it hurts: who polls keeps the other off
+    /// it, so that a round trip takes about twice this time. The cores burn CPU time meanwhile.
     pub poll_us: u32,
     /// The command need not know trainwire: each process is started for one task, whose parameters
     /// stand in `TRAINWIRE_PARAMS` as JSON, and its exit code is the outcome unless it connects.

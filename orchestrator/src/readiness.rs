@@ -7,9 +7,10 @@
 //!   pidfds ────┘                                                that are ready in one call
 //! ```
 //!
-//! A registration of each descriptor with the runtime would cost a task or a waker to hand it over,
-//! some 300 bytes, and a wake-up per event. Here it costs the kernel's own entry, and 256 heartbeats
-//! are taken with one call. The set is level-triggered: what was not read to the end is named again.
+//! A registration of each descriptor with the runtime would cost memory, a task or a waker to hand it
+//! over, and a wake-up per event. Here it costs the kernel's own entry, and 256 heartbeats
+//! are taken with one call. The set is level-triggered: what was not read to the end is named again by
+//! the look that comes before every sleep, whyever it was not, so nobody has to say so.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -26,8 +27,8 @@ use crate::scheduler::ConnectionNo;
 pub(crate) struct Readiness {
     set: AsyncFd<Set>,
     events: Vec<EpollEvent>,
-    /// The set may hold something the runtime will not say again.
-    more: bool,
+    /// How many of them are new.
+    count: usize,
 }
 
 /// Whose descriptor it is.
@@ -54,7 +55,7 @@ impl Wanted {
 
     fn flags(self) -> EpollFlags {
         let mut flags = EpollFlags::empty();
-        flags.set(EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP, self.bytes);
+        flags.set(EpollFlags::EPOLLIN, self.bytes);
         flags.set(EpollFlags::EPOLLOUT, self.room);
         flags
     }
@@ -68,7 +69,7 @@ impl Readiness {
         // SAFETY: `Set` owns the descriptor and never has another, so it stays open and the same until
         // the registration is dropped.
         let set = unsafe { AsyncFd::register_with_interest(set, Interest::READABLE) }?;
-        Ok(Self { set, events: vec![EpollEvent::empty(); EVENTS_PER_TURN_MAX], more: true })
+        Ok(Self { set, events: vec![EpollEvent::empty(); EVENTS_PER_TURN_MAX], count: 0 })
     }
 
     /// Watches a descriptor, which must be [removed](Self::remove) before it is closed: a process being
@@ -77,14 +78,11 @@ impl Readiness {
     /// # Errors
     /// The kernel's, for want of memory or of watches.
     pub(crate) fn add(&mut self, descriptor: impl AsFd, source: Source, wanted: Wanted) -> io::Result<()> {
-        // What is ready already wakes nobody who waits for the set.
-        self.more = true;
         Ok(self.epoll().add(descriptor, EpollEvent::new(wanted.flags(), source.key()))?)
     }
 
     /// Changes what is wanted of a descriptor that is watched.
     pub(crate) fn change(&mut self, descriptor: impl AsFd, source: Source, wanted: Wanted) {
-        self.more = true;
         // It fails only for a descriptor that is not watched.
         let _ = self.epoll().modify(descriptor, &mut EpollEvent::new(wanted.flags(), source.key()));
     }
@@ -93,32 +91,36 @@ impl Readiness {
         let _ = self.epoll().delete(descriptor);
     }
 
-    /// Waits until there may be something to [take](Self::take). Dropping it half-way loses nothing.
+    /// Waits until there is something to [take](Self::take). Dropping it half-way loses nothing.
     pub(crate) async fn ready(&mut self) {
-        if self.more {
+        loop {
             // Others of this thread get their turns, too.
-            return tokio::task::consume_budget().await;
-        }
-        // The runtime is shutting down when this fails; so is the driver then.
-        if let Ok(mut guard) = self.set.readable().await {
-            // Before the set is looked at: what comes later is told again.
-            guard.clear_ready();
-            self.more = true;
+            tokio::task::consume_budget().await;
+            // The runtime tells of what comes, not of what was there and still is.
+            self.look();
+            if self.count > 0 {
+                return;
+            }
+            match self.set.readable().await {
+                // Before the next look: what comes after it is told again.
+                Ok(mut guard) => guard.clear_ready(),
+                // The runtime is shutting down; so is the driver then.
+                Err(_) => return,
+            }
         }
     }
 
     /// Which are ready at this moment, as many as one turn is for.
     pub(crate) fn take(&mut self, sources: &mut Vec<Source>) {
-        let count = self.set.get_ref().0.wait(&mut self.events, EpollTimeout::ZERO).unwrap_or(0);
-        // A read that came back short has seen all bytes, but not the end behind them.
-        let ends = |event: &EpollEvent| event.events().intersects(ENDS);
-        self.more = count == self.events.len() || self.events.iter().take(count).any(ends);
-        sources.extend(self.events.iter().take(count).filter_map(|event| Source::of_key(event.data())));
+        if self.count == 0 {
+            self.look();
+        }
+        let new = self.events.iter().take(std::mem::take(&mut self.count));
+        sources.extend(new.filter_map(|event| Source::of_key(event.data())));
     }
 
-    /// One of those taken was not read to its end.
-    pub(crate) fn not_empty(&mut self) {
-        self.more = true;
+    fn look(&mut self) {
+        self.count = self.set.get_ref().0.wait(&mut self.events, EpollTimeout::ZERO).unwrap_or(0);
     }
 
     fn epoll(&self) -> &Epoll {
@@ -155,9 +157,6 @@ impl Source {
     }
 }
 
-/// The other end sends no more.
-const ENDS: EpollFlags = EpollFlags::EPOLLRDHUP.union(EpollFlags::EPOLLHUP).union(EpollFlags::EPOLLERR);
-
 /// Taken together: bounds how long the first waits for the last.
 const EVENTS_PER_TURN_MAX: usize = 256;
 
@@ -175,7 +174,6 @@ mod tests {
         let (mut ours, mut theirs) = UnixStream::pair().unwrap();
         readiness.add(&ours, source, Wanted::BYTES).unwrap();
         let mut sources = Vec::new();
-        readiness.ready().await;
         readiness.take(&mut sources);
         assert!(sources.is_empty());
 
@@ -185,9 +183,7 @@ mod tests {
             readiness.take(&mut sources);
             assert_eq!(std::mem::take(&mut sources), [source]);
             ours.read_exact(&mut [0]).unwrap();
-            readiness.not_empty();
         }
-        readiness.ready().await;
         readiness.take(&mut sources);
         assert!(sources.is_empty(), "it was read to its end");
 
@@ -196,8 +192,6 @@ mod tests {
         readiness.take(&mut sources);
         assert_eq!(std::mem::take(&mut sources), [source], "there is room");
         readiness.remove(&ours);
-        readiness.not_empty();
-        readiness.ready().await;
         readiness.take(&mut sources);
         assert!(sources.is_empty());
     }

@@ -30,16 +30,16 @@ impl Depth {
 }
 
 impl Connection {
-    /// Reads as deep as is asked and lets the session look at it. Whether the socket is empty now.
+    /// Reads as deep as is asked and lets the session look at it.
     pub(crate) fn read(
         &mut self,
         now: Instant,
         depth: Depth,
         buffers: &mut Buffers,
         arrivals: &mut Vec<Arrival>,
-    ) -> Result<bool, Over> {
+    ) -> Result<(), Over> {
         if depth == Depth::Turn && !self.may_read() {
-            return Ok(true);
+            return Ok(());
         }
         let read = self.read_into(now, depth, &mut buffers.block, arrivals);
         self.reader.return_block(&mut buffers.block);
@@ -52,7 +52,7 @@ impl Connection {
         depth: Depth,
         block: &mut SharedBlock,
         arrivals: &mut Vec<Arrival>,
-    ) -> Result<bool, Over> {
+    ) -> Result<(), Over> {
         for _ in 0..depth.reads_max() {
             self.reader.borrow_block(block);
             let spare = self.reader.spare();
@@ -64,14 +64,14 @@ impl Connection {
                     let taken = self.take_frames(now);
                     self.collect_events(arrivals);
                     taken.map_err(Over::Protocol)?;
-                    // With room to spare there was no more. That spares the call that would only say
-                    // so, except where it must be certain.
+                    // With room to spare there was no more, mostly. That spares the call that would only
+                    // say so, except where it must be certain; the next look finds what was left.
                     if count < room && depth == Depth::Turn {
-                        return Ok(true);
+                        return Ok(());
                     }
                 }
                 Err(error) => match error.kind() {
-                    ErrorKind::WouldBlock => return Ok(true),
+                    ErrorKind::WouldBlock => return Ok(()),
                     ErrorKind::Interrupted => {}
                     // It ended with something unread, as the killed do.
                     ErrorKind::ConnectionReset => return Err(Over::Ended),
@@ -79,7 +79,7 @@ impl Connection {
                 },
             }
         }
-        Ok(false)
+        Ok(())
     }
 
     /// Sends what there is, until nothing is left or the socket takes no more.

@@ -15,7 +15,7 @@ use crate::clock;
 fn a_drain_brings_everything_that_was_sent_and_then_the_end() {
     let mut pair = Pair::welcomed();
     pair.send((1..=500).map(result));
-    assert_eq!(pair.read(Depth::Drain), Ok(true));
+    assert_eq!(pair.read(Depth::Drain), Ok(()));
     let seqs: Vec<u64> = pair.arrived().map(seq_of).collect();
     assert_eq!(seqs, (1..=500).collect::<Vec<_>>());
 
@@ -37,7 +37,7 @@ fn many_connections_share_a_block_and_half_a_frame_stays_with_its_own() {
             pair.trainer().write_all(&[*byte]).unwrap();
             let read =
                 pair.connection.read(clock::monotonic(), Depth::Turn, &mut buffers, &mut pair.arrivals);
-            assert_eq!(read, Ok(true));
+            assert_eq!(read, Ok(()));
             assert_eq!(pair.arrivals.len(), usize::from(at + 1 == frame.len()));
         }
     }
@@ -56,7 +56,7 @@ fn a_trainer_that_never_reads_is_not_read_either() {
     let (mut sent, mut acknowledged) = (0, 0);
     loop {
         let written = pair.trainer().write(&frame);
-        assert_eq!(pair.read(Depth::Turn), Ok(true));
+        assert_eq!(pair.read(Depth::Turn), Ok(()));
         let arrived = pair.arrived().count();
         for _ in 0..arrived {
             acknowledged += 1;
@@ -185,7 +185,7 @@ impl Pair {
         pair
     }
 
-    fn read(&mut self, depth: Depth) -> Result<bool, Over> {
+    fn read(&mut self, depth: Depth) -> Result<(), Over> {
         self.connection.read(clock::monotonic(), depth, &mut self.buffers, &mut self.arrivals)
     }
 

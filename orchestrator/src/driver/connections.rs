@@ -32,10 +32,8 @@ impl Driver {
 
     /// Reads what a connection has.
     fn hear(&mut self, number: ConnectionNo) {
-        match self.read(number, Depth::Turn) {
-            Ok(true) => {}
-            Ok(false) => self.readiness.not_empty(),
-            Err(over) => self.end(number, &over),
+        if let Err(over) = self.read(number, Depth::Turn) {
+            self.end(number, &over);
         }
     }
 
@@ -48,9 +46,9 @@ impl Driver {
         }
     }
 
-    /// Reads and decides. Whether the socket is empty now.
-    fn read(&mut self, number: ConnectionNo, depth: Depth) -> Result<bool, Over> {
-        let Some(connection) = self.connections.get_mut(&number) else { return Ok(true) };
+    /// Reads and decides.
+    fn read(&mut self, number: ConnectionNo, depth: Depth) -> Result<(), Over> {
+        let Some(connection) = self.connections.get_mut(&number) else { return Ok(()) };
         let read = connection.read(self.now.monotonic, depth, &mut self.buffers, &mut self.arrivals);
         if connection.has_unsent() {
             // It is watched for room, too.

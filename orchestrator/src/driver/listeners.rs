@@ -73,7 +73,6 @@ impl Driver {
         match listener.accept() {
             Ok(None) => {}
             Ok(Some(socket)) => {
-                self.readiness.not_empty();
                 if !self.listeners.paused.is_empty() {
                     tracing::info!("there are descriptors again; connections are accepted");
                     self.resume_all();
