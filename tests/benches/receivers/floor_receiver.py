@@ -1,4 +1,4 @@
-"""The floor: a bare socket into one recycled buffer; a header of 24 bytes is all there is beside the bytes."""
+"""The floor: a bare socket into one recycled buffer; a header of 24 bytes is all there is beside them."""
 
 import socket
 import struct

@@ -4,7 +4,6 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
-
 from measure import measure, pin, ready
 
 address, protos = pin()
@@ -20,15 +19,11 @@ class Trainer(services.TrainerServicer):
         return map(self.answer, tasks)
 
     def answer(self, task):
-        read_ns, touched_ns, check = measure(
-            task.task_id, task.model_name, task.max_epochs, task.hyperparams
-        )
+        read_ns, touched_ns, check = measure(task.task_id, task.model_name, task.max_epochs, task.hyperparams)
         return messages.Answer(read_ns=read_ns, touched_ns=touched_ns, check=check)
 
 
-server = grpc.server(
-    ThreadPoolExecutor(max_workers=1), options=[("grpc.max_receive_message_length", -1)]
-)
+server = grpc.server(ThreadPoolExecutor(max_workers=1), options=[("grpc.max_receive_message_length", -1)])
 services.add_TrainerServicer_to_server(Trainer(), server)
 server.add_insecure_port(address)
 server.start()

@@ -3,7 +3,6 @@
 import ctypes
 
 import iceoryx2 as iox2
-
 from measure import measure, pin, ready
 
 

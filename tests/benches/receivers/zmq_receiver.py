@@ -2,7 +2,6 @@
 
 import msgspec
 import zmq
-
 from measure import measure, pin, ready
 
 
