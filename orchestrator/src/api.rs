@@ -8,19 +8,21 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::{mpsc, oneshot, watch};
 use trainwire_protocol::id::JobId;
 
-use crate::budget::{Budget, Charge, descriptors_of};
+use crate::budget::{Budget, Charge};
 use crate::config::Config;
 use crate::driver::Message;
-use crate::error::{OrchestratorError, StartError, SubmitError};
+use crate::error::{BuildError, OrchestratorError, StartError, SubmitError};
 use crate::events::Feed;
 use crate::job::{Durability, StopReason};
 use crate::journal::Reader;
 use crate::layout::Layout;
 use crate::outcome::JobOutcome;
 use crate::record::{Seq, TaskNo};
+use crate::slab::SlabUsage;
 use crate::start;
 use crate::stream::EventStream;
 use crate::submission::{Job, build_all};
+use crate::task_buffer::TaskBuffer;
 use crate::training_task::TrainingTask;
 
 /// Hands tasks to trainers. Cloning is cheap and gives another handle to the same orchestrator.
@@ -69,11 +71,13 @@ impl Orchestrator {
     /// [backpressure](SubmitError::is_backpressure): nothing is dropped to make room.
     pub async fn submit(&self, job: Job) -> Result<JobHandle, SubmitError> {
         let (job_id, spec, tasks) = job.check()?;
-        let (durability, descriptors) = (spec.durability, descriptors_of(&spec));
-        let charge = Charge { descriptors, ..Charge::default() };
-        let (tasks, taken) = self.inner.take_in(&job_id, durability, tasks, charge).await?;
+        let durability = spec.durability;
+        let taken = self.inner.budget.take(self.inner.charge_of(&tasks, Charge::of_job(&spec)))?;
+        let slab = Inner::allocate_slab(spec.slab).await?;
+        let (tasks, taken) = self.inner.take_in(&job_id, durability, tasks, slab.clone(), taken).await?;
         let (reply, answer) = oneshot::channel();
-        let submit = Message::Submit { job_id: job_id.clone(), spec: Box::new(spec), tasks, taken, reply };
+        let (job_id, spec) = (job_id.clone(), Box::new(spec));
+        let submit = Message::Submit { job_id, spec, slab, tasks, taken, reply };
         match self.inner.ask(submit, answer).await? {
             Ok(feed) => Ok(self.handle(feed, durability)),
             Err((code, text)) => Err(SubmitError::Rejected { code, text }),
@@ -164,14 +168,39 @@ impl JobHandle {
         &self,
         tasks: impl IntoIterator<Item = TrainingTask>,
     ) -> Result<Submitted, SubmitError> {
-        let (tasks, charge) = (build_all(tasks)?, Charge::default());
-        let (tasks, taken) = self.inner.take_in(self.id(), self.durability, tasks, charge).await?;
+        let tasks = build_all(tasks)?;
+        let taken = self.inner.budget.take(self.inner.charge_of(&tasks, Charge::default()))?;
+        let slab = self.feed.slab.upgrade();
+        let (tasks, taken) = self.inner.take_in(self.id(), self.durability, tasks, slab, taken).await?;
         let (reply, answer) = oneshot::channel();
         let add = Message::Add { job: self.feed.job, tasks, taken, reply };
         match self.inner.ask(add, answer).await? {
             Ok((added, existing)) => Ok(Submitted { added, existing }),
             Err((code, text)) => Err(SubmitError::Rejected { code, text }),
         }
+    }
+
+    /// Memory for the hyperparameters of a task of this job, to be filled in place: in the job's
+    /// [slab](crate::JobSpec::slab) where that has room, else as [`TaskBuffer::new`]. In a slab it holds
+    /// what was there before, so write all of it; it is taken until the task has ended and no trainer looks
+    /// at it any more, or until the buffer is dropped.
+    ///
+    /// # Errors
+    /// As [`TaskBuffer::new`].
+    pub fn task_buffer(
+        &self,
+        task_id: impl Into<String>,
+        model_name: impl Into<String>,
+        len: usize,
+    ) -> Result<TaskBuffer, BuildError> {
+        let (slab, inline_size_max) = (self.feed.slab.upgrade(), self.inner.config.inline_task_size_max);
+        TaskBuffer::in_slab(task_id.into(), model_name.into(), len, slab.as_ref(), inline_size_max)
+    }
+
+    /// How much of the job's [slab](crate::JobSpec::slab) is in use; `None` where it has none, or has
+    /// ended.
+    pub fn slab_usage(&self) -> Option<SlabUsage> {
+        Some(self.feed.slab.upgrade()?.usage())
     }
 
     /// No more tasks: an [open](crate::JobSpec::open) job ends once those it has do. Until then its

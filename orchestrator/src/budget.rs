@@ -25,6 +25,14 @@ pub(crate) struct Charge {
     pub(crate) descriptors: u64,
 }
 
+impl Charge {
+    /// What a job takes beside its tasks, from its submission to its end.
+    pub(crate) fn of_job(spec: &JobSpec) -> Self {
+        let descriptors = descriptors_of(spec) + u64::from(spec.slab.is_some());
+        Self { tasks: 0, bytes: spec.slab.unwrap_or(0), descriptors }
+    }
+}
+
 impl Budget {
     pub(crate) fn new(config: &Config) -> Result<Self, StartError> {
         let (descriptor_limit, _) = getrlimit(Resource::RLIMIT_NOFILE)
@@ -94,6 +102,20 @@ impl Taken {
         self.charge.descriptors = self.charge.descriptors.saturating_sub(part.descriptors);
     }
 
+    /// Takes what turned out to be needed instead of what was thought to be.
+    pub(crate) fn settle(&mut self, thought: Charge, needed: Charge) -> Result<(), SubmitError> {
+        if thought == needed {
+            return Ok(());
+        }
+        self.give_back(thought);
+        let more = self.budget.take(needed)?;
+        self.charge.tasks += needed.tasks;
+        self.charge.bytes += needed.bytes;
+        self.charge.descriptors += needed.descriptors;
+        more.keep();
+        Ok(())
+    }
+
     /// The job or tasks are there: each task gives back its part as it ends.
     pub(crate) fn keep(mut self) {
         self.charge = Charge::default();
@@ -108,7 +130,7 @@ impl Drop for Taken {
 
 /// What a job may have open at a time, its large tasks aside: the listener and one connection that is
 /// being answered, and for each trainer its connection, its pidfd and its metrics.
-pub(crate) fn descriptors_of(spec: &JobSpec) -> u64 {
+fn descriptors_of(spec: &JobSpec) -> u64 {
     2 + 3 * u64::from(spec.trainers)
 }
 

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use trainwire_protocol::error::ProtocolError;
 use trainwire_protocol::frame::{DeliverPayload, FrameReader, FrameWriter, ReaderLimits, SharedBlock};
+use trainwire_protocol::id::Delivery;
 use trainwire_protocol::message::{AckEntry, Bye, Deliver, Refused, Report, Stop, Welcome};
 use trainwire_protocol::session::{OrchestratorEvent, OrchestratorSession, Timeouts};
 use trainwire_unix::PidFd;
@@ -43,6 +44,8 @@ pub(crate) struct Connection {
     unsent: Option<Box<FrameWriter>>,
     /// Of tasks that wait in the session or the writer, by delivery.
     descriptors: Vec<(u64, Payload)>,
+    /// The trainer was told of its job's slab.
+    slab_shared: bool,
     /// `false` once a write has failed. What the trainer wrote before is read all the same.
     writable: bool,
     /// What the socket is watched for.
@@ -91,6 +94,10 @@ pub(crate) enum Arrival {
     Input(Input),
     /// Goes to the metrics and the listeners; the Scheduler learns only that there was progress.
     Report(Report),
+    /// Nobody there looks at these any more, which lie in a slab. The Scheduler need not know.
+    Released(Vec<Delivery>),
+    /// Somebody there looks at these, and at none but these. Follows a Hello.
+    Held(Vec<Delivery>),
 }
 
 /// The connection is over.
@@ -117,6 +124,7 @@ impl Connection {
             reader: FrameReader::new(ReaderLimits { inline_task_size_bytes_max: 0 }),
             unsent: None,
             descriptors: Vec::new(),
+            slab_shared: false,
             writable: true,
             watched: Wanted::BYTES,
             alarm: None,
@@ -149,12 +157,21 @@ impl Connection {
 
     pub(crate) fn deliver(&mut self, deliver: Deliver, payload: Payload) {
         self.task_leaves = true;
-        let travels = if payload.descriptor().is_some() {
-            let token = deliver.delivery.0;
-            self.descriptors.push((token, payload));
-            DeliverPayload::Descriptor { token }
-        } else {
-            DeliverPayload::Inline(payload.task().as_bytes().clone())
+        let travels = match &payload {
+            Payload::Inline(task) => DeliverPayload::Inline(task.as_bytes().clone()),
+            Payload::Sealed { .. } => {
+                let token = deliver.delivery.0;
+                self.descriptors.push((token, payload));
+                DeliverPayload::Descriptor { token }
+            }
+            Payload::Slab { slab, .. } => {
+                // Once a connection, ahead of the first task in it.
+                if !std::mem::replace(&mut self.slab_shared, true) {
+                    self.session.share(slab.message(), SLAB_TOKEN);
+                    self.descriptors.push((SLAB_TOKEN, payload));
+                }
+                DeliverPayload::InSlab
+            }
         };
         self.session.deliver(deliver, travels);
     }
@@ -222,11 +239,17 @@ impl Connection {
                     continue;
                 }
                 OrchestratorEvent::Heartbeat(_) if !self.forward_heartbeats => continue,
-                // Nothing lies in a slab yet.
-                OrchestratorEvent::Released(_) => continue,
+                OrchestratorEvent::Released(deliveries) => {
+                    arrivals.push(Arrival::Released(deliveries));
+                    continue;
+                }
                 OrchestratorEvent::Heartbeat(heartbeat) => Input::Heartbeat { connection, heartbeat },
-                OrchestratorEvent::Hello(hello) => {
-                    Input::Hello { connection, job: self.job, hello: Box::new(hello), pid: self.peer.pid }
+                OrchestratorEvent::Hello(mut hello) => {
+                    let held = std::mem::take(&mut hello.held);
+                    let hello = Box::new(hello);
+                    let hello = Input::Hello { connection, job: self.job, hello, pid: self.peer.pid };
+                    arrivals.extend([Arrival::Input(hello), Arrival::Held(held)]);
+                    continue;
                 }
                 OrchestratorEvent::Started(delivery) => Input::Started { connection, delivery: delivery.0 },
                 OrchestratorEvent::Checkpoint(checkpoint) => Input::Checkpoint { connection, checkpoint },
@@ -259,6 +282,9 @@ impl Over {
 
 /// Above this nothing is read: room for one large round of acknowledgements.
 const UNSENT_BYTES_MAX: usize = 512 << 10;
+
+/// The slab's descriptor, among those of deliveries, which are counted from 1.
+const SLAB_TOKEN: u64 = 0;
 
 /// The connection broke rather than ended.
 const IO_ERROR: &str = "io_error";

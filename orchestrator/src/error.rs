@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use trainwire_protocol::task::TaskError;
-use trainwire_unix::SealedError;
+use trainwire_unix::{SealedError, SlabError};
 
 use crate::job::SpecError;
 
@@ -199,6 +199,9 @@ pub enum SubmitError {
     /// Backpressure: no memory for a task's sealed copy.
     #[error(transparent)]
     Payload(#[from] SealedError),
+    /// No memory for the job's slab, which is backpressure, or the kernel has no slabs.
+    #[error(transparent)]
+    Slab(#[from] SlabError),
     /// The Scheduler said no, e.g. `job_conflict`.
     #[error("{text}")]
     Rejected {
@@ -225,6 +228,7 @@ impl SubmitError {
             Self::BytesFull { .. } => "bytes_full",
             Self::Descriptors { .. } => "descriptors_full",
             Self::Payload(error) => error.code(),
+            Self::Slab(error) => error.code(),
             Self::Rejected { code, .. } => code,
             Self::Orchestrator(error) => error.code(),
         }
@@ -238,6 +242,7 @@ impl SubmitError {
                 | Self::BytesFull { .. }
                 | Self::Descriptors { .. }
                 | Self::Payload(SealedError::OutOfMemory { .. })
+                | Self::Slab(SlabError::OutOfMemory { .. })
         ) || matches!(self, Self::PayloadFile { source, .. } if is_full(source))
     }
 }

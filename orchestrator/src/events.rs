@@ -11,7 +11,7 @@
 //! loses only progress, of which it is told how much.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::SystemTime;
 
 use tokio::sync::{broadcast, watch};
@@ -22,6 +22,7 @@ use crate::error::OrchestratorError;
 use crate::journal::Entry;
 use crate::outcome::{Fold, JobOutcome};
 use crate::record::{JobNo, Record, Seq};
+use crate::slab::JobSlab;
 
 /// Something that happened in a job.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,6 +69,8 @@ pub(crate) struct Feed {
     /// Set once, when nothing more will come.
     end: watch::Sender<Option<End>>,
     records_kept_max: Option<usize>,
+    /// Of a job that has one, until the job ends.
+    pub(crate) slab: Weak<JobSlab>,
 }
 
 /// Why nothing more will come.
@@ -100,7 +103,14 @@ pub(crate) struct Subscription {
 impl Feed {
     /// `records_kept_max` is set where there is no journal to read from.
     pub(crate) fn new(job: JobNo, job_id: JobId, records_kept_max: Option<usize>) -> Self {
-        Self { job, job_id, live: Mutex::default(), end: watch::Sender::new(None), records_kept_max }
+        Self {
+            job,
+            job_id,
+            live: Mutex::default(),
+            end: watch::Sender::new(None),
+            records_kept_max,
+            slab: Weak::new(),
+        }
     }
 
     /// Publishes a committed record.

@@ -13,6 +13,7 @@ use crate::error::{OrchestratorError, SubmitError};
 use crate::job::Durability;
 use crate::journal::{PayloadFolder, ROW_SIZE_BYTES_MAX, StoredTask};
 use crate::payload::Payload;
+use crate::slab::JobSlab;
 
 /// A task on its way in. Dropped before a row names its file, it takes that with it.
 #[derive(Debug)]
@@ -22,34 +23,56 @@ pub(crate) struct Intake {
 }
 
 impl Inner {
-    /// Takes tasks' part of the budget beside `charge`, moves them to where they will travel from, and
-    /// writes large ones to files. What waits for the disk or copies much does so on another thread.
+    /// The part of the budget that tasks take as far as it is known before they are moved.
+    pub(crate) fn charge_of(&self, tasks: &[Payload], mut charge: Charge) -> Charge {
+        for payload in tasks {
+            charge.tasks += 1;
+            if let Payload::Slab { .. } = payload {
+                continue;
+            }
+            charge.bytes += payload.size_bytes();
+            charge.descriptors += u64::from(payload.size_bytes() > self.config.inline_task_size_max as u64);
+        }
+        charge
+    }
+
+    /// Allocates a job's slab, on another thread: the kernel clears all of it.
+    pub(crate) async fn allocate_slab(size_bytes: Option<u64>) -> Result<Option<Arc<JobSlab>>, SubmitError> {
+        let Some(size_bytes) = size_bytes else { return Ok(None) };
+        elsewhere(move || Ok(Some(JobSlab::allocate(size_bytes)?))).await
+    }
+
+    /// Moves tasks to where they will travel from, and writes large ones to files. What waits for the
+    /// disk or copies much does so on another thread. `taken` is their part of the budget.
     pub(crate) async fn take_in(
         self: &Arc<Self>,
         job: &JobId,
         durability: Durability,
         tasks: Vec<Payload>,
-        mut charge: Charge,
+        slab: Option<Arc<JobSlab>>,
+        mut taken: Taken,
     ) -> Result<(Vec<Intake>, Taken), SubmitError> {
         let inline_size_max = self.config.inline_task_size_max;
-        for payload in &tasks {
-            charge.tasks += 1;
-            charge.bytes += payload.size_bytes();
-            charge.descriptors += u64::from(payload.size_bytes() > inline_size_max as u64);
-        }
-        let taken = self.budget.take(charge)?;
-        let store = Store { inner: Arc::clone(self), job: job.clone(), durability };
-        let is_work = |payload: &Payload| store.wants_file(payload) || payload.is_copied(inline_size_max);
+        let store = Store { inner: Arc::clone(self), job: job.clone(), durability, slab };
+        let is_work = |payload: &Payload| {
+            store.wants_file(payload) || payload.is_copied(inline_size_max, store.slab.as_ref())
+        };
         if !tasks.iter().any(is_work) {
-            return Ok((store.take_in(tasks)?, taken));
+            return Ok((store.take_in(tasks, &mut taken)?, taken));
         }
-        let work = spawn_blocking(move || Ok((store.take_in(tasks)?, taken)));
-        work.await.unwrap_or_else(|error| match error.try_into_panic() {
-            Ok(panic) => resume_unwind(panic),
-            // The runtime is shutting down.
-            Err(_) => Err(OrchestratorError::ShutDown.into()),
-        })
+        elsewhere(move || Ok((store.take_in(tasks, &mut taken)?, taken))).await
     }
+}
+
+/// Does what takes long on another thread.
+async fn elsewhere<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, SubmitError> + Send + 'static,
+) -> Result<T, SubmitError> {
+    spawn_blocking(work).await.unwrap_or_else(|error| match error.try_into_panic() {
+        Ok(panic) => resume_unwind(panic),
+        // The runtime is shutting down.
+        Err(_) => Err(OrchestratorError::ShutDown.into()),
+    })
 }
 
 /// Where the tasks of a submission are kept.
@@ -57,6 +80,7 @@ struct Store {
     inner: Arc<Inner>,
     job: JobId,
     durability: Durability,
+    slab: Option<Arc<JobSlab>>,
 }
 
 impl Store {
@@ -65,18 +89,20 @@ impl Store {
         durable && payload.size_bytes() > ROW_SIZE_BYTES_MAX
     }
 
-    fn take_in(&self, tasks: Vec<Payload>) -> Result<Vec<Intake>, SubmitError> {
+    fn take_in(&self, tasks: Vec<Payload>, taken: &mut Taken) -> Result<Vec<Intake>, SubmitError> {
         let mut folder = None;
         let take = |payload: Payload| {
-            let payload = payload.placed(self.inner.config.inline_task_size_max)?;
+            let known = self.inner.charge_of(std::slice::from_ref(&payload), Charge::default());
+            let payload = payload.placed(self.inner.config.inline_task_size_max, self.slab.as_ref())?;
+            taken.settle(known, payload.charge())?;
             let stored = self.store(&payload, &mut folder)?;
             Ok(Intake { payload, stored })
         };
-        let taken = tasks.into_iter().map(take).collect::<Result<Vec<_>, SubmitError>>()?;
+        let intakes = tasks.into_iter().map(take).collect::<Result<Vec<_>, SubmitError>>()?;
         if let Some(folder) = &folder {
             folder.sync().map_err(|source| SubmitError::PayloadFile { path: folder.path(), source })?;
         }
-        Ok(taken)
+        Ok(intakes)
     }
 
     fn store(

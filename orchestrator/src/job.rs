@@ -76,6 +76,13 @@ pub struct JobSpec {
     /// Whether large tasks are written to the disk. Default yes. Without meaning where the journal is in
     /// memory.
     pub durability: Durability,
+    /// Bytes of memory its large tasks share and use again, instead of sealed memory of each one's own;
+    /// `None`, the default, for none. It spares the cost of fresh pages, which is what large tasks cost, and
+    /// asks trainers to trust the orchestrator. Tasks that find no room in it, and those for trainers started
+    /// by hand or that left the process group they were started in, travel in sealed memory all the same.
+    /// A view that a trainer keeps takes room until it is dropped, and until the trainer's end where it was
+    /// alive at a fork. Children of a trainer must stay in its process group.
+    pub slab: Option<u64>,
     /// Drain a trainer after a failed task and start another. Default true: a CUDA error sticks.
     pub replace_after_failure: bool,
     /// Failures of the trainer's code after which a task is dead. Default 1: no retry.
@@ -125,6 +132,7 @@ impl Default for JobSpec {
             attach: false,
             open: false,
             durability: Durability::Durable,
+            slab: None,
             replace_after_failure: true,
             max_failures: 1,
             max_losses: 3,
@@ -203,6 +211,12 @@ impl JobSpec {
         if self.poll_us > POLL_US_MAX {
             return wrong("poll_us", "must be at most 1000: more than that is no short wait");
         }
+        if self
+            .slab
+            .is_some_and(|size_bytes| !(SLAB_SIZE_BYTES_MIN..=SLAB_SIZE_BYTES_MAX).contains(&size_bytes))
+        {
+            return wrong("slab", "must be from 1 MiB to 1 TiB");
+        }
         let durations = [
             ("recv_timeout", self.recv_timeout),
             ("start_timeout", self.start_timeout),
@@ -238,6 +252,12 @@ impl JobSpec {
 
 /// Longer waits are for sleeping.
 const POLL_US_MAX: u32 = 1_000;
+
+/// The smallest [slab](JobSpec::slab); less holds no task that would be worth it.
+pub const SLAB_SIZE_BYTES_MIN: u64 = 1 << 20;
+
+/// The largest [slab](JobSpec::slab): more than the memory of any machine this runs on: a slip of the unit.
+pub const SLAB_SIZE_BYTES_MAX: u64 = 1 << 40;
 
 /// Durations are whole milliseconds in the journal.
 const DURATION_MIN: Duration = Duration::from_millis(1);
@@ -293,8 +313,9 @@ mod tests {
     #[test]
     fn a_field_that_makes_no_sense_is_named() {
         type Spoil = fn(&mut JobSpec);
-        let cases: [(&str, Spoil); 11] = [
+        let cases: [(&str, Spoil); 12] = [
             ("poll_us", |spec| spec.poll_us = 1_001),
+            ("slab", |spec| spec.slab = Some(4_096)),
             ("trainers", |spec| spec.trainers = 0),
             ("window", |spec| spec.window = 1025),
             ("max_losses", |spec| spec.max_losses = 0),

@@ -38,6 +38,7 @@
 //! | `journal` | SQLite, or memory |
 //! | `listener`, `connection` | a job's socket, a trainer's connection |
 //! | `process` | trainers as processes |
+//! | `intake`, `payload`, `slab` | the memory tasks travel from |
 //! | `events`, `stream`, `outcome`, [`status`] | what callers see of it |
 //!
 //! # Errors
@@ -69,6 +70,7 @@ mod process;
 mod readiness;
 pub mod record;
 pub mod scheduler;
+mod slab;
 mod start;
 pub mod status;
 mod stream;
@@ -84,6 +86,7 @@ pub use events::{Event, What};
 pub use job::{Durability, JobSpec, StopReason};
 pub use outcome::{JobOutcome, TaskEnd, TaskOutcome};
 pub use record::{Record, Seq};
+pub use slab::SlabUsage;
 pub use status::{JobStatus, TaskStatus};
 pub use stream::EventStream;
 pub use submission::Job;

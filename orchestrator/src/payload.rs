@@ -8,6 +8,7 @@ use trainwire_protocol::task::VerifiedTask;
 use trainwire_unix::{SealedError, SealedPayload};
 
 use crate::budget::Charge;
+use crate::slab::JobSlab;
 
 /// A task's bytes. Cloning shares them.
 #[derive(Clone, Debug)]
@@ -20,41 +21,83 @@ pub(crate) enum Payload {
         task: VerifiedTask,
         memory: Arc<SealedPayload>,
     },
+    /// In memory that the tasks of its job share.
+    Slab {
+        /// Read from `slab`, whose range is taken as long as there is a view of it.
+        task: VerifiedTask,
+        slab: Arc<JobSlab>,
+        /// Of the first byte.
+        offset: u64,
+    },
 }
 
 impl Payload {
     /// Of a task on the heap.
     #[cfg(test)]
     pub(crate) fn new(task: VerifiedTask, inline_size_max: usize) -> Result<Self, SealedError> {
-        Self::Inline(task).placed(inline_size_max)
+        Self::Inline(task).placed(inline_size_max, None)
     }
 
-    /// Moves a task above the inline limit into sealed memory unless it was produced there, once: every
-    /// delivery sends that. One below is not worth a descriptor.
-    pub(crate) fn placed(self, inline_size_max: usize) -> Result<Self, SealedError> {
-        match self {
-            Self::Inline(task) if task.as_bytes().len() > inline_size_max => {
-                let memory = SealedPayload::from_bytes(task.as_bytes())?;
-                // The heap's copy goes; what is read from now on is what the trainer will read.
-                let task = match VerifiedTask::verify(memory.map()?) {
-                    Ok(task) => task,
-                    Err(_) => unreachable!("the same bytes verified a moment ago"),
-                };
-                Ok(Self::Sealed { task, memory: Arc::new(memory) })
-            }
-            Self::Sealed { task, .. } if task.as_bytes().len() <= inline_size_max => Ok(Self::Inline(task)),
-            placed => Ok(placed),
+    /// Moves a task above the inline limit into its job's slab, where that has room, or else into sealed
+    /// memory, unless it was produced in either, once: every delivery sends that. One below is not worth a
+    /// descriptor.
+    pub(crate) fn placed(
+        self,
+        inline_size_max: usize,
+        slab: Option<&Arc<JobSlab>>,
+    ) -> Result<Self, SealedError> {
+        if self.size_bytes() <= inline_size_max as u64 {
+            return Ok(Self::Inline(self.into_task()));
+        }
+        if !self.is_copied(inline_size_max, slab) {
+            return Ok(self);
+        }
+        let bytes = self.task().as_bytes();
+        let Some(mut buffer) = slab.and_then(|slab| slab.buffer(bytes.len())) else {
+            return Self::sealed(bytes);
+        };
+        buffer.as_mut_slice().copy_from_slice(bytes);
+        match buffer.finish() {
+            Ok(payload) => Ok(payload),
+            Err(_) => unreachable!("the same bytes verified a moment ago"),
         }
     }
 
     /// Whether [`placed`](Self::placed) copies it.
-    pub(crate) fn is_copied(&self, inline_size_max: usize) -> bool {
-        matches!(self, Self::Inline(task) if task.as_bytes().len() > inline_size_max)
+    pub(crate) fn is_copied(&self, inline_size_max: usize, job_slab: Option<&Arc<JobSlab>>) -> bool {
+        self.size_bytes() > inline_size_max as u64
+            && match self {
+                Self::Inline(_) => true,
+                Self::Sealed { .. } => false,
+                // Another job's trainers do not have it.
+                Self::Slab { slab, .. } => job_slab.is_none_or(|of_job| !Arc::ptr_eq(slab, of_job)),
+            }
+    }
+
+    /// A copy for a trainer that is not to read a slab.
+    pub(crate) fn sealed_copy(&self) -> Result<Self, SealedError> {
+        Self::sealed(self.task().as_bytes())
+    }
+
+    fn sealed(bytes: &[u8]) -> Result<Self, SealedError> {
+        let memory = SealedPayload::from_bytes(bytes)?;
+        // What is read from now on is what the trainer will read.
+        let task = match VerifiedTask::verify(memory.map()?) {
+            Ok(task) => task,
+            Err(_) => unreachable!("the same bytes verified a moment ago"),
+        };
+        Ok(Self::Sealed { task, memory: Arc::new(memory) })
     }
 
     pub(crate) fn task(&self) -> &VerifiedTask {
         match self {
-            Self::Inline(task) | Self::Sealed { task, .. } => task,
+            Self::Inline(task) | Self::Sealed { task, .. } | Self::Slab { task, .. } => task,
+        }
+    }
+
+    fn into_task(self) -> VerifiedTask {
+        match self {
+            Self::Inline(task) | Self::Sealed { task, .. } | Self::Slab { task, .. } => task,
         }
     }
 
@@ -62,24 +105,30 @@ impl Payload {
         self.task().as_bytes().len() as u64
     }
 
-    /// What it takes of the budget until its task has ended.
+    /// What it takes of the budget until its task has ended. A slab is charged to its job.
     pub(crate) fn charge(&self) -> Charge {
-        let descriptors = u64::from(matches!(self, Self::Sealed { .. }));
-        Charge { tasks: 1, bytes: self.size_bytes(), descriptors }
+        let (bytes, descriptors) = match self {
+            Self::Inline(_) => (self.size_bytes(), 0),
+            Self::Sealed { .. } => (self.size_bytes(), 1),
+            Self::Slab { .. } => (0, 0),
+        };
+        Charge { tasks: 1, bytes, descriptors }
     }
 
     pub(crate) fn place(&self) -> Place {
         match self {
             Self::Inline(_) => Place::Inline,
             Self::Sealed { .. } => Place::Descriptor,
+            Self::Slab { slab, offset, .. } => Place::Slab { slab: slab.id(), offset: *offset },
         }
     }
 
-    /// What travels instead of the bytes.
+    /// What travels instead of the bytes; of a slab once a connection.
     pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         match self {
             Self::Inline(_) => None,
             Self::Sealed { memory, .. } => Some(memory.as_fd()),
+            Self::Slab { slab, .. } => Some(slab.as_fd()),
         }
     }
 }

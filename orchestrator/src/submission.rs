@@ -101,6 +101,12 @@ impl Job {
         self
     }
 
+    /// See [`JobSpec::slab`].
+    pub fn slab(mut self, size_bytes: u64) -> Self {
+        self.spec.slab = Some(size_bytes);
+        self
+    }
+
     /// See [`JobSpec::max_failures`].
     pub fn max_failures(mut self, count: u32) -> Self {
         self.spec.max_failures = count;

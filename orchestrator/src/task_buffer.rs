@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::os::fd::AsFd;
+use std::sync::Arc;
 
 use trainwire_protocol::limits::TASK_SIZE_BYTES_MAX;
 use trainwire_protocol::task::{TaskError, VerifiedTask};
@@ -11,6 +12,7 @@ use trainwire_unix::{PayloadBuffer, SealedError};
 
 use crate::error::BuildError;
 use crate::payload::Payload;
+use crate::slab::{JobSlab, SlabBuffer};
 use crate::training_task::{MAX_EPOCHS_DEFAULT, TrainingTask};
 
 /// Memory for a task's hyperparameters, to be filled in place: what is written here is what
@@ -28,8 +30,9 @@ use crate::training_task::{MAX_EPOCHS_DEFAULT, TrainingTask};
 /// ```
 ///
 /// The hyperparameters begin at a page, in this process and in the trainer's. All of the memory is
-/// there from the start, so writing never runs out of it; what is not written is zero. Large buffers
-/// are made of huge pages where the kernel has any, which costs a tenth of small ones.
+/// there from the start, so writing never runs out of it; what is not written is zero, but in a
+/// [slab](crate::JobHandle::task_buffer). Large buffers are made of huge pages where the kernel has any,
+/// which costs a tenth of small ones.
 ///
 /// Tasks up to [`Config::inline_task_size_max`](crate::Config::inline_task_size_max), the 4 KiB before
 /// the hyperparameters included, travel through the socket like all others.
@@ -49,6 +52,8 @@ pub struct TaskBuffer {
 enum Memory {
     /// By themselves; sealed at the end.
     Own(PayloadBuffer),
+    /// Among others of the same job.
+    Slab(SlabBuffer),
 }
 
 impl TaskBuffer {
@@ -92,6 +97,24 @@ impl TaskBuffer {
         })
     }
 
+    /// In the slab where there is one with room for a task that is worth it.
+    pub(crate) fn in_slab(
+        task_id: String,
+        model_name: String,
+        len: usize,
+        slab: Option<&Arc<JobSlab>>,
+        inline_size_max: usize,
+    ) -> Result<Self, BuildError> {
+        Self::with(task_id, model_name, len, |head_size| {
+            let size = head_size + len;
+            let slab = slab.filter(|_| size > inline_size_max);
+            match slab.and_then(|slab| slab.buffer(size)) {
+                Some(buffer) => Ok(Memory::Slab(buffer)),
+                None => Ok(Memory::Own(PayloadBuffer::allocate(size)?)),
+            }
+        })
+    }
+
     fn with(
         task_id: String,
         model_name: String,
@@ -114,6 +137,7 @@ impl TaskBuffer {
     pub fn as_mut_slice(&mut self) -> &mut [u8] {
         match &mut self.memory {
             Memory::Own(buffer) => &mut buffer.as_mut_slice()[self.head_size..],
+            Memory::Slab(buffer) => &mut buffer.as_mut_slice()[self.head_size..],
         }
     }
 
@@ -121,6 +145,7 @@ impl TaskBuffer {
     pub fn len(&self) -> usize {
         match &self.memory {
             Memory::Own(buffer) => buffer.len() - self.head_size,
+            Memory::Slab(buffer) => buffer.len() - self.head_size,
         }
     }
 
@@ -143,6 +168,10 @@ impl TaskBuffer {
                 let task = VerifiedTask::verify(memory.map()?)?;
                 Ok(TrainingTask::produced(Payload::Sealed { task, memory: memory.into() }))
             }
+            Memory::Slab(mut buffer) => {
+                buffer.as_mut_slice()[..head.len()].copy_from_slice(&head);
+                Ok(TrainingTask::produced(buffer.finish()?))
+            }
         }
     }
 }
@@ -153,6 +182,12 @@ impl io::Write for TaskBuffer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let count = match &mut self.memory {
             Memory::Own(buffer) => buffer.write_at(bytes, self.head_size + self.written)?,
+            Memory::Slab(buffer) => {
+                let room = &mut buffer.as_mut_slice()[self.head_size + self.written..];
+                let count = bytes.len().min(room.len());
+                room[..count].copy_from_slice(&bytes[..count]);
+                count
+            }
         };
         self.written += count;
         Ok(count)

@@ -11,6 +11,7 @@ mod payloads;
 mod polling;
 mod retries;
 mod silence;
+mod slab;
 mod sockets;
 mod starts;
 mod stops;

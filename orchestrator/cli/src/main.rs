@@ -13,6 +13,7 @@ mod naming;
 mod pace;
 mod plan;
 mod run;
+mod size;
 mod source;
 mod spec;
 mod state;

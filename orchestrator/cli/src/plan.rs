@@ -70,6 +70,7 @@ impl Plan {
         spec.script = said.script;
         spec.attach = said.attach || args.attach;
         spec.durability = args.durability.map(Into::into).or(said.durability).unwrap_or_default();
+        spec.slab = said.slab;
         said.limits.apply_to(&mut spec);
         args.limits.apply_to(&mut spec);
         if spec.backoff_min > spec.backoff_max {

@@ -14,7 +14,9 @@ impl Driver {
     /// The first of all deadlines.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let connection = self.alarms.peek().map(|Reverse((at, _))| *at);
-        [self.scheduler.poll_timeout(), connection, self.listeners.deadline()].into_iter().flatten().min()
+        let deadlines =
+            [self.scheduler.poll_timeout(), connection, self.listeners.deadline(), self.slabs.deadline()];
+        deadlines.into_iter().flatten().min()
     }
 
     /// The timer set for `due` has fired.
@@ -34,6 +36,7 @@ impl Driver {
             self.decide(Input::Timeout);
         }
         self.tend_listeners();
+        self.slabs.look_for_the_gone(self.now.monotonic);
     }
 }
 

@@ -65,6 +65,8 @@ impl Driver {
         for arrival in arrivals.drain(..) {
             match arrival {
                 Arrival::Input(input) => self.decide(input),
+                Arrival::Released(deliveries) => self.released(connection, &deliveries),
+                Arrival::Held(deliveries) => self.held(connection, &deliveries),
                 Arrival::Report(report) => {
                     let delivery = report.delivery.0;
                     if progress_of != Some(delivery) {

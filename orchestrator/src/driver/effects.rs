@@ -4,6 +4,7 @@ use trainwire_protocol::message::{Deliver, Welcome};
 
 use super::{Driver, Followup};
 use crate::layout::task_name;
+use crate::payload::Payload;
 use crate::record::TaskNo;
 use crate::scheduler::{ConnectionNo, Effect};
 
@@ -27,7 +28,9 @@ impl Driver {
                 self.command(connection, |connection, _| connection.ack(entry))
             }
             Effect::Stop { connection, stop } => {
-                self.command(connection, |connection, _| connection.stop(stop))
+                if let Some(stop) = self.slabs.after_its_copy(stop) {
+                    self.command(connection, |connection, _| connection.stop(stop));
+                }
             }
             Effect::Bye { connection, bye } => self.command(connection, |connection, _| connection.bye(bye)),
             Effect::Close { connection } => self.close_connection(connection),
@@ -54,6 +57,9 @@ impl Driver {
         }
         deliver.task_size = payload.size_bytes();
         deliver.place = payload.place();
-        self.command(connection, |connection, _| connection.deliver(deliver, payload));
+        match payload {
+            Payload::Slab { .. } => self.deliver_in_slab(connection, deliver, payload),
+            _ => self.command(connection, |connection, _| connection.deliver(deliver, payload)),
+        }
     }
 }

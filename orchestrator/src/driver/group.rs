@@ -7,11 +7,12 @@ use trainwire_protocol::message::Report;
 
 use super::attribute::attribute;
 use super::{Driver, JobSlot};
-use crate::budget::{Charge, descriptors_of};
+use crate::budget::Charge;
 use crate::events::{Feed, without_token};
 use crate::intake::Intake;
 use crate::job::JobSpec;
 use crate::journal::{Batch, Entry};
+use crate::payload::Payload;
 use crate::record::{JobNo, Next, Record, Seq, TaskNo};
 use crate::scheduler::{ConnectionNo, Effect, Input};
 use crate::text::Escaped;
@@ -177,9 +178,11 @@ impl Driver {
             Record::Closed { task, .. } => self.release_task(*task),
             Record::JobEnded { .. } => {
                 feed.publish(entry);
-                // What its listener, connections and trainers may have had open.
-                let descriptors = descriptors_of(&slot.spec);
-                self.budget.give_back(Charge { descriptors, ..Charge::default() });
+                self.budget.give_back(Charge::of_job(&slot.spec));
+                if let Some(slab) = self.jobs.get_mut(&job).and_then(|slot| slot.slab.take()) {
+                    slab.close();
+                    discard(slab);
+                }
                 match &self.metrics {
                     Some(metrics) => metrics.end_job(feed),
                     None => feed.end(Ok(())),
@@ -208,15 +211,18 @@ impl Driver {
         let Ok(job_id) = JobId::new(&spec.job_id) else { return };
         let kept_max = self.writer.is_none().then_some(self.config.volatile_records_max);
         let span = tracing::info_span!("job", id = %job_id);
-        let feed = Arc::new(Feed::new(job, job_id, kept_max));
+        let slab = self.slabs.arriving.take();
+        let mut feed = Feed::new(job, job_id, kept_max);
+        feed.slab = slab.as_ref().map(Arc::downgrade).unwrap_or_default();
+        let feed = Arc::new(feed);
         let work = self.layout.work_of(&feed.job_id).to_string_lossy().into_owned();
-        self.jobs.insert(job, JobSlot { feed, spec: Arc::new(spec.clone()), work, span });
+        self.jobs.insert(job, JobSlot { feed, spec: Arc::new(spec.clone()), slab, work, span });
     }
 
     fn release_task(&mut self, task: TaskNo) {
         if let Some(payload) = self.payloads.remove(&task) {
             self.budget.give_back(payload.charge());
-            if payload.descriptor().is_some() {
+            if let Payload::Sealed { .. } = payload {
                 discard(payload);
             }
         }

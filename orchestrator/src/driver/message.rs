@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 use trainwire_protocol::id::JobId;
+use trainwire_protocol::message::Deliver;
 use trainwire_protocol::task::VerifiedTask;
 use trainwire_unix::ProcessIdentity;
 
@@ -14,15 +15,18 @@ use crate::budget::Taken;
 use crate::events::Feed;
 use crate::intake::Intake;
 use crate::job::{JobSpec, StopReason};
+use crate::payload::Payload;
 use crate::process::TrainerProcess;
 use crate::record::{JobNo, TaskNo, TrainerNo};
-use crate::scheduler::{Answer, Input, Ticket};
+use crate::scheduler::{Answer, ConnectionNo, Input, Ticket};
+use crate::slab::JobSlab;
 
 /// What comes to the driver.
 pub(crate) enum Message {
     Submit {
         job_id: JobId,
         spec: Box<JobSpec>,
+        slab: Option<Arc<JobSlab>>,
         tasks: Vec<Intake>,
         taken: Taken,
         reply: oneshot::Sender<SubmitAnswer>,
@@ -45,6 +49,12 @@ pub(crate) enum Message {
         reply: oneshot::Sender<()>,
     },
     Ask(Query),
+    /// Of a task in a slab, for a trainer that is not to read it there; or the code of what went wrong.
+    Copied {
+        connection: ConnectionNo,
+        deliver: Box<Deliver>,
+        copy: Result<Payload, &'static str>,
+    },
     Spawned {
         trainer: TrainerNo,
         started: Result<(TrainerProcess, ProcessIdentity), String>,
@@ -67,10 +77,15 @@ pub(super) enum Reply {
 impl Driver {
     pub(super) fn receive(&mut self, message: Message) {
         match message {
-            Message::Submit { job_id, spec, tasks, taken, reply } => {
+            Message::Submit { job_id, spec, slab, tasks, taken, reply } => {
                 let (ticket, verified) = (self.ticket(), verified(&tasks));
+                self.slabs.arriving = slab;
                 discard_all(self.take_in(Input::Submit { ticket, spec, tasks: verified, job_id }, tasks));
                 self.tickets.insert(ticket, Reply::Submit { reply, taken });
+                // The job is there already, or was refused.
+                if let Some(slab) = self.slabs.arriving.take() {
+                    discard(slab);
+                }
             }
             Message::Add { job, tasks, mut taken, reply } => {
                 let (ticket, verified) = (self.ticket(), verified(&tasks));
@@ -90,6 +105,7 @@ impl Driver {
                 self.decide(Input::Stop { ticket, job, task, reason, kill });
             }
             Message::Ask(query) => self.look(query),
+            Message::Copied { connection, deliver, copy } => self.copied(connection, *deliver, copy),
             Message::Spawned { trainer, started } => self.spawned(trainer, started),
         }
     }

@@ -23,6 +23,7 @@ mod group;
 mod listeners;
 mod message;
 mod query;
+mod slabs;
 mod trainers;
 
 use std::cmp::Reverse;
@@ -49,12 +50,14 @@ use crate::payload::Payload;
 use crate::readiness::{Readiness, Source};
 use crate::record::{JobNo, Seq, TaskNo, TrainerNo};
 use crate::scheduler::{ConnectionNo, Input, Now, Scheduler, Ticket};
+use crate::slab::JobSlab;
 
 use group::Group;
 use listeners::{Listeners, NAMES_INTERVAL};
 pub(crate) use message::Message;
 use message::Reply;
 pub(crate) use query::Query;
+use slabs::Slabs;
 use trainers::TrainerSlot;
 
 /// What an orchestrator is made of when it starts.
@@ -106,6 +109,7 @@ pub(crate) struct Driver {
     sources: Vec<Source>,
     trainers: HashMap<TrainerNo, TrainerSlot>,
     payloads: HashMap<TaskNo, Payload>,
+    slabs: Slabs,
     tickets: HashMap<Ticket, Reply>,
     next_ticket: u64,
     /// Decided, not handed to the writer.
@@ -126,6 +130,8 @@ struct JobSlot {
     spec: Arc<JobSpec>,
     /// The folder of its tasks' work folders, as trainers are told it.
     work: String,
+    /// Until the job ends.
+    slab: Option<Arc<JobSlab>>,
     span: tracing::Span,
 }
 
@@ -164,6 +170,7 @@ pub(crate) async fn run(parts: Parts) {
         sources: Vec::new(),
         trainers: HashMap::new(),
         payloads: HashMap::new(),
+        slabs: Slabs::default(),
         tickets: HashMap::new(),
         next_ticket: 0,
         collecting: Group::default(),
@@ -279,6 +286,10 @@ impl Driver {
         self.listeners.clear();
         for slot in self.jobs.values_mut() {
             slot.feed.end(Err(error.clone()));
+            // Trainers go on looking at what lies in it.
+            if let Some(slab) = slot.slab.take() {
+                slab.close();
+            }
         }
         self.tickets.clear();
         // Both wait for what they were given.
@@ -301,7 +312,7 @@ impl Drop for Driver {
 
 impl JobSlot {
     fn ended(feed: Arc<Feed>) -> Self {
-        Self { feed, spec: Arc::default(), work: String::new(), span: tracing::Span::none() }
+        Self { feed, spec: Arc::default(), work: String::new(), slab: None, span: tracing::Span::none() }
     }
 }
 

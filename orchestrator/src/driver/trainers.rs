@@ -133,7 +133,9 @@ impl Driver {
     pub(super) fn forget(&mut self, trainer: TrainerNo) {
         if let Some(TrainerSlot::Started { process, .. }) = self.trainers.remove(&trainer) {
             self.readiness.remove(process.pidfd());
+            let group = process.group();
             process.forget();
+            self.slabs.ended(trainer, group, self.now.monotonic);
         }
     }
 

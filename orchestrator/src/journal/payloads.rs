@@ -83,7 +83,7 @@ impl PayloadFolder {
         let name = name.to_string_lossy().into_owned();
         let written = PayloadFile { path, name, size_bytes: payload.size_bytes(), named: false };
         match payload {
-            Payload::Inline(task) => file.write_all(task.as_bytes())?,
+            Payload::Inline(task) | Payload::Slab { task, .. } => file.write_all(task.as_bytes())?,
             Payload::Sealed { memory, .. } => memory.copy_to(&file)?,
         }
         file.sync_all()?;

@@ -1,6 +1,7 @@
 //! Trainer processes: started in a group of their own, watched through a pidfd, read from a log.
 
 mod exit;
+pub(crate) mod group;
 mod log;
 mod oom;
 mod params;
@@ -45,6 +46,14 @@ impl TrainerProcess {
     /// A process that joined by hand.
     pub(crate) fn attached(pidfd: Arc<PidFd>) -> Self {
         Self { pidfd, reach: Reach::Alone }
+    }
+
+    /// The group we created for it, as long as it is not [forgotten](Self::forget).
+    pub(crate) fn group(&self) -> Option<i32> {
+        match self.reach {
+            Reach::OwnGroup { .. } => self.pidfd.pid().map(u32::cast_signed),
+            Reach::Alone => None,
+        }
     }
 
     /// Where its output goes; unknown of a process that was started by hand.

@@ -30,6 +30,8 @@ pub(crate) struct Spec {
     pub(crate) script: bool,
     pub(crate) attach: bool,
     pub(crate) durability: Option<Durability>,
+    /// In bytes.
+    pub(crate) slab: Option<u64>,
     pub(crate) limits: Limits,
     /// At least one, with ids of their own.
     pub(crate) tasks: Vec<PlannedTask>,

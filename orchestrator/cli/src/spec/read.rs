@@ -9,6 +9,7 @@ use trainwire::limits::STRING_SIZE_BYTES_MAX;
 
 use super::error::SpecError;
 use crate::duration::{self, DurationError};
+use crate::size::{self, SizeError};
 
 /// A value and where it stands.
 pub(super) type Node<'a> = Spanned<DeValue<'a>>;
@@ -114,6 +115,23 @@ impl Reader<'_> {
                 None
             }
             _ => self.wrong_type(key, value, "a duration, e.g. \"5s\""),
+        }
+    }
+
+    pub(super) fn size(&mut self, key: &str, value: &Node<'_>) -> Option<u64> {
+        match value.get_ref() {
+            DeValue::String(text) => {
+                size::parse(text).map_or_else(|error| self.refuse(key, value, error), Some)
+            }
+            DeValue::Integer(_) | DeValue::Float(_) => {
+                let message = format!("`{key}` has no unit");
+                self.push(
+                    SpecError::new(value.span(), message, "write e.g. \"256MiB\"")
+                        .help(SizeError::Syntax.to_string()),
+                );
+                None
+            }
+            _ => self.wrong_type(key, value, "a size, e.g. \"256MiB\""),
         }
     }
 

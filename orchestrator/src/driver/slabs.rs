@@ -1,0 +1,168 @@
+//! Tasks in a slab: who may read them there, and when nobody does any more.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use nix::unistd::{Pid, getpgid};
+use tokio::task::spawn_blocking;
+use trainwire_protocol::id::Delivery;
+use trainwire_protocol::limits::HELD_MAX;
+use trainwire_protocol::message::{Deliver, Outcome, Stop, TaskResult};
+
+use super::{Driver, Message, TrainerSlot};
+use crate::payload::Payload;
+use crate::process::group;
+use crate::record::{DeliveryNo, TrainerNo};
+use crate::scheduler::{ConnectionNo, Input};
+use crate::slab::{JobSlab, Pins};
+
+/// What the driver knows of all jobs' slabs.
+#[derive(Default)]
+pub(super) struct Slabs {
+    /// Of the job that is being submitted.
+    pub(super) arriving: Option<Arc<JobSlab>>,
+    pins: Pins,
+    /// Deliveries whose tasks are being copied, and what to say after them.
+    copying: HashMap<DeliveryNo, Option<Stop>>,
+    /// Trainers that are dead, with something pinned.
+    ended: Vec<Ended>,
+}
+
+struct Ended {
+    trainer: TrainerNo,
+    group: i32,
+    look_at: Instant,
+    wait: Duration,
+}
+
+impl Driver {
+    pub(super) fn deliver_in_slab(
+        &mut self,
+        connection: ConnectionNo,
+        mut deliver: Deliver,
+        payload: Payload,
+    ) {
+        // Without one the connection was replaced: nothing is sent over it any more.
+        let Some(trainer) = self.scheduler.trainer_of(connection) else { return };
+        if self.may_read_slab(trainer, connection) {
+            self.slabs.pins.pin(trainer, deliver.delivery.0, payload.task().as_bytes().clone());
+            return self.command(connection, |connection, _| connection.deliver(deliver, payload));
+        }
+        self.slabs.copying.insert(deliver.delivery.0, None);
+        let sender = self.sender.clone();
+        tokio::spawn(async move {
+            let copied = spawn_blocking(move || payload.sealed_copy()).await;
+            let copy = match copied {
+                Ok(Ok(copy)) => Ok(copy),
+                Ok(Err(error)) => {
+                    tracing::warn!(code = error.code(), %error, "a task was not sent");
+                    Err(error.code())
+                }
+                // The runtime is shutting down.
+                Err(_) => return,
+            };
+            if let Ok(copy) = &copy {
+                deliver.place = copy.place();
+            }
+            // Nobody listens once the driver has ended.
+            let _ = sender.send(Message::Copied { connection, deliver: Box::new(deliver), copy }).await;
+        });
+    }
+
+    /// Only processes of whose end there will be a proof, and those that hold too many not.
+    fn may_read_slab(&self, trainer: TrainerNo, connection: ConnectionNo) -> bool {
+        let Some(TrainerSlot::Started { process, .. }) = self.trainers.get(&trainer) else { return false };
+        let pid = self.connections.get(&connection).map(|connection| Pid::from_raw(connection.pid()));
+        let group_of_peer = pid.and_then(|pid| getpgid(Some(pid)).ok());
+        group_of_peer.is_some_and(|group| process.group() == Some(group.as_raw()))
+            && self.slabs.pins.count(trainer) < HELD_MAX
+    }
+
+    /// Where there was no memory for the copy the delivery is over, as if the trainer had had none.
+    pub(super) fn copied(
+        &mut self,
+        connection: ConnectionNo,
+        deliver: Deliver,
+        copy: Result<Payload, &'static str>,
+    ) {
+        let stop = self.slabs.copying.remove(&deliver.delivery.0).flatten();
+        match copy {
+            Ok(payload) => self.command(connection, |connection, _| {
+                connection.deliver(deliver, payload);
+                if let Some(stop) = stop {
+                    connection.stop(stop);
+                }
+            }),
+            Err(code) => {
+                let outcome = Outcome::Returned { code: code.to_owned() };
+                let result = TaskResult { delivery: deliver.delivery, seq: 1, outcome, metrics: Vec::new() };
+                self.decide(Input::Result { connection, result });
+            }
+        }
+    }
+
+    /// A Release has come. What a connection that was replaced says comes too late: the Hello over the
+    /// newer one says it too.
+    pub(super) fn released(&mut self, connection: ConnectionNo, deliveries: &[Delivery]) {
+        if let Some(trainer) = self.scheduler.trainer_of(connection) {
+            self.slabs.pins.release(trainer, deliveries);
+        }
+    }
+
+    /// A Hello has come, and was taken if the connection has a trainer now.
+    pub(super) fn held(&mut self, connection: ConnectionNo, deliveries: &[Delivery]) {
+        if let Some(trainer) = self.scheduler.trainer_of(connection) {
+            self.slabs.pins.keep_only(trainer, deliveries);
+        }
+    }
+}
+
+impl Slabs {
+    /// Gives the stop back unless its delivery is still to be sent.
+    pub(super) fn after_its_copy(&mut self, stop: Stop) -> Option<Stop> {
+        match self.copying.get_mut(&stop.delivery.0) {
+            Some(after) => {
+                *after = Some(stop);
+                None
+            }
+            None => Some(stop),
+        }
+    }
+
+    /// The trainer is dead and what was left of its group was killed. Some of that may still be dying.
+    pub(super) fn ended(&mut self, trainer: TrainerNo, group: Option<i32>, now: Instant) {
+        if self.pins.count(trainer) > 0
+            && let Some(group) = group
+        {
+            self.ended.push(Ended { trainer, group, look_at: now, wait: WAIT_MIN });
+        }
+    }
+
+    /// When to look at the groups next.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.ended.iter().map(|ended| ended.look_at).min()
+    }
+
+    pub(super) fn look_for_the_gone(&mut self, now: Instant) {
+        let Self { ended, pins, .. } = self;
+        ended.retain_mut(|ended| {
+            if ended.look_at > now {
+                return true;
+            }
+            if group::is_gone(ended.group) {
+                pins.all_gone(ended.trainer);
+                return false;
+            }
+            ended.look_at = now + ended.wait;
+            ended.wait = (ended.wait * 2).min(WAIT_MAX);
+            true
+        });
+    }
+}
+
+/// What was sent SIGKILL is mostly gone by then.
+const WAIT_MIN: Duration = Duration::from_millis(2);
+
+/// A process that is stuck in the kernel may take long; looking costs a read of /proc.
+const WAIT_MAX: Duration = Duration::from_secs(1);
