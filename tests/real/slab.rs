@@ -134,7 +134,6 @@ for task in trainwire.tasks():
             wait_for('looked')
         task.finish(mapped=in_slab(task))
     if task.task_id == 'task-30':
-        task = None
         wait_for('die')
         os.kill(os.getpid(), signal.SIGKILL)
 "
@@ -145,9 +144,8 @@ for task in trainwire.tasks():
         submit(&job, nth).await;
         ended(&mut watch).await;
     }
-    // All but what the child has is free again.
-    let task = task_bytes();
-    until(|| job.slab_usage().is_some_and(|usage| usage.used_bytes == task)).await;
+    // All is free again but what the child has, and the task the loop is at.
+    until(|| job.slab_usage().is_some_and(|usage| usage.used_bytes == 2 * task_bytes())).await;
     stage.open("die");
     watch.record(|record| matches!(record, Record::TrainerEnded { .. }).then_some(())).await;
     until(|| job.slab_usage().is_some_and(|usage| usage.used_bytes == 0)).await;
