@@ -18,6 +18,7 @@ use crate::journal::Reader;
 use crate::layout::Layout;
 use crate::outcome::JobOutcome;
 use crate::record::{Seq, TaskNo};
+use crate::room::Room;
 use crate::slab::SlabUsage;
 use crate::start;
 use crate::stream::EventStream;
@@ -41,6 +42,7 @@ pub(crate) struct Inner {
     pub(crate) config: Config,
     pub(crate) layout: Layout,
     pub(crate) budget: Arc<Budget>,
+    pub(crate) room: Arc<Room>,
     pub(crate) messages: mpsc::Sender<Message>,
     /// Of the journal; `None` where it is in memory.
     pub(crate) reader: Option<Arc<Mutex<Reader>>>,
@@ -285,7 +287,7 @@ impl Inner {
     }
 
     /// Waits for the driver's end.
-    async fn stopped(&self) -> OrchestratorError {
+    pub(crate) async fn stopped(&self) -> OrchestratorError {
         let mut stopped = self.stopped.clone();
         let error = stopped.wait_for(Option::is_some).await.ok().and_then(|error| error.clone());
         // A driver that was dropped with its runtime says nothing.

@@ -33,6 +33,9 @@ pub struct Config {
     /// Bytes of unfinished tasks, all held in memory, above which a submission is refused.
     /// Default 4 GiB.
     pub unfinished_bytes_max: u64,
+    /// Bytes of the state folder's file system, but at most a tenth of it, that are kept for the records of
+    /// running work: a submission that would leave less free is refused (`disk_full`). Default 64 MiB.
+    pub disk_reserve: u64,
     /// With a journal in memory: records kept for each job, for event streams that start late or
     /// fall behind. Default 16,384.
     pub volatile_records_max: usize,
@@ -48,6 +51,7 @@ impl Default for Config {
             handshake_timeout: Duration::from_secs(10),
             unfinished_tasks_max: 1_000_000,
             unfinished_bytes_max: 4 << 30,
+            disk_reserve: 64 << 20,
             volatile_records_max: 16_384,
         }
     }

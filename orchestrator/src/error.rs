@@ -160,6 +160,19 @@ pub enum SubmitError {
         /// The operating system's words.
         source: io::Error,
     },
+    /// Backpressure: the disk of the state folder is full, or nearly so. Trainers go on; records wait until
+    /// there is room again.
+    #[error(
+        "{path:?} has {free_bytes} bytes free beside the reserve for running tasks, so {submitted_bytes} more are not taken; free space and submit again"
+    )]
+    DiskFull {
+        /// The state folder.
+        path: PathBuf,
+        /// Not counting [`Config::disk_reserve`](crate::Config::disk_reserve).
+        free_bytes: u64,
+        /// Of the tasks submitted.
+        submitted_bytes: u64,
+    },
     /// Backpressure: too many unfinished tasks.
     #[error(
         "{unfinished} tasks are unfinished and {limit} is the limit, so {submitted} more are not taken; wait, or raise unfinished_tasks_max"
@@ -224,6 +237,7 @@ impl SubmitError {
             Self::Build(error) => error.code(),
             Self::DuplicateTask { .. } => "duplicate_task_id",
             Self::PayloadFile { .. } => "payload_file",
+            Self::DiskFull { .. } => "disk_full",
             Self::QueueFull { .. } => "queue_full",
             Self::BytesFull { .. } => "bytes_full",
             Self::Descriptors { .. } => "descriptors_full",
@@ -238,7 +252,8 @@ impl SubmitError {
     pub fn is_backpressure(&self) -> bool {
         matches!(
             self,
-            Self::QueueFull { .. }
+            Self::DiskFull { .. }
+                | Self::QueueFull { .. }
                 | Self::BytesFull { .. }
                 | Self::Descriptors { .. }
                 | Self::Payload(SealedError::OutOfMemory { .. })
@@ -255,8 +270,10 @@ fn is_full(error: &io::Error) -> bool {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum OrchestratorError {
-    /// The operating system's: a commit failed, so nothing that rests on it was done. Trainers go on
-    /// and keep their results for `orphan_timeout`.
+    /// The operating system's: something could not be written or synced, so nothing that rests on it was
+    /// done. What a disk that failed once says afterwards cannot be trusted, so nothing is tried again. (A full
+    /// disk is no such failure: records wait for room.) Trainers go on and keep their results for
+    /// `orphan_timeout`.
     #[error("the journal could not be written, so the orchestrator stopped: {text}")]
     Journal {
         /// What SQLite said.

@@ -9,6 +9,7 @@ use trainwire_protocol::id::JobId;
 
 use crate::api::Inner;
 use crate::budget::{Charge, Taken};
+use crate::driver::Message;
 use crate::error::{OrchestratorError, SubmitError};
 use crate::job::Durability;
 use crate::journal::{PayloadFolder, ROW_SIZE_BYTES_MAX, StoredTask};
@@ -52,6 +53,7 @@ impl Inner {
         slab: Option<Arc<JobSlab>>,
         mut taken: Taken,
     ) -> Result<(Vec<Intake>, Taken), SubmitError> {
+        self.room.ask(tasks.iter().map(Payload::size_bytes).sum())?;
         let inline_size_max = self.config.inline_task_size_max;
         let store = Store { inner: Arc::clone(self), job: job.clone(), durability, slab };
         let is_work = |payload: &Payload| {
@@ -60,7 +62,15 @@ impl Inner {
         if !tasks.iter().any(is_work) {
             return Ok((store.take_in(tasks, &mut taken)?, taken));
         }
-        elsewhere(move || Ok((store.take_in(tasks, &mut taken)?, taken))).await
+        let stored = elsewhere(move || Ok((store.take_in(tasks, &mut taken)?, taken))).await;
+        if let Err(SubmitError::PayloadFile { path, source }) = &stored
+            && source.raw_os_error() == Some(nix::libc::EIO)
+        {
+            let text = format!("{}: {source}", path.display());
+            let _ = self.messages.send(Message::DiskFailed { text }).await;
+            return Err(self.stopped().await.into());
+        }
+        stored
     }
 }
 

@@ -39,6 +39,7 @@
 //! | `listener`, `connection` | a job's socket, a trainer's connection |
 //! | `process` | trainers as processes |
 //! | `intake`, `payload`, `slab` | the memory tasks travel from |
+//! | `budget`, `room` | what submissions may take of memory, descriptors and disk |
 //! | `events`, `stream`, `outcome`, [`status`] | what callers see of it |
 //!
 //! # Errors
@@ -69,6 +70,7 @@ mod payload;
 mod process;
 mod readiness;
 pub mod record;
+mod room;
 pub mod scheduler;
 mod slab;
 mod start;

@@ -20,6 +20,7 @@ use crate::layout::Layout;
 use crate::metrics::MetricsWriter;
 use crate::readiness::Readiness;
 use crate::record::{JobNo, Record, Seq};
+use crate::room::Room;
 use crate::scheduler::Scheduler;
 
 /// See [`Orchestrator::start`](crate::Orchestrator::start).
@@ -55,10 +56,12 @@ pub(crate) async fn start(config: Config) -> Result<Inner, StartError> {
         }
     };
 
+    let room = Arc::new(Room::new(&config, layout.root()));
     let parts = Parts {
         config: config.clone(),
         layout: layout.clone(),
         budget: Arc::clone(&budget),
+        room: Arc::clone(&room),
         scheduler,
         seq: past.seq,
         feeds: past.feeds,
@@ -71,7 +74,7 @@ pub(crate) async fn start(config: Config) -> Result<Inner, StartError> {
         stopped: stopped_sender,
     };
     tokio::spawn(driver::run(parts));
-    Ok(Inner { config, layout, budget, messages: inbox_sender, reader, shutdown, stopped })
+    Ok(Inner { config, layout, budget, room, messages: inbox_sender, reader, shutdown, stopped })
 }
 
 fn check(config: &Config) -> Result<(), StartError> {

@@ -26,7 +26,7 @@ Exit codes:
   1    some task did not
   2    the command line or the spec is wrong; nothing was started
   3    the job could not be started: the socket's name is taken, the state folder is in use, …
-  4    the journal could not be written (a full disk, a failing one); trainers were left running
+  4    the journal could not be written or synced (a failing disk); trainers were left running
   130  interrupted by Ctrl-C, SIGTERM or SIGHUP before every task had succeeded";
 
 impl From<Exit> for ExitCode {

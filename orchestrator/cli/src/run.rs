@@ -88,7 +88,7 @@ async fn watch(
     loop {
         tokio::select! {
             biased;
-            () = interrupts.next() => interrupt(job, board, view, grace).await,
+            () = interrupts.next() => interrupt(job, board, view, grace),
             _ = ticks.tick() => view.tick(board, SystemTime::now()),
             event = events.next() => match event {
                 Some(event) if is_of_earlier_run(&event, board) => return Err(already_run(job)),
@@ -115,10 +115,10 @@ fn already_run(job: &JobHandle) -> Failure {
 }
 
 /// The first asks, the second kills.
-async fn interrupt(job: &JobHandle, board: &mut Board, view: &mut View, grace: Duration) {
-    let result = if board.interrupted {
+fn interrupt(job: &JobHandle, board: &mut Board, view: &mut View, grace: Duration) {
+    let kill = board.interrupted;
+    if kill {
         view.say("Killing the trainers.");
-        job.kill().await
     } else {
         board.interrupted = true;
         let again = if io::stdin().is_terminal() { "Ctrl-C again" } else { "A second signal" };
@@ -126,12 +126,16 @@ async fn interrupt(job: &JobHandle, board: &mut Board, view: &mut View, grace: D
         view.say(&format!(
             "Stopping: running tasks save a checkpoint and end, within {within}.\n{again} kills them."
         ));
-        job.stop(StopReason::Interrupted).await
-    };
-    if let Err(error) = result {
-        // The job is over, which `watch` is about to see.
-        tracing::debug!(%error, "not stopped");
     }
+    let job = job.clone();
+    // On a full disk the answer waits; what happens is shown meanwhile.
+    tokio::spawn(async move {
+        let asked = if kill { job.kill().await } else { job.stop(StopReason::Interrupted).await };
+        if let Err(error) = asked {
+            // The job is over, which `watch` is about to see.
+            tracing::debug!(%error, "not stopped");
+        }
+    });
 }
 
 fn job(plan: Plan) -> Result<Job, Failure> {

@@ -1,38 +1,60 @@
 //! When the driver looks at the clock. One timer serves every deadline there is.
 //!
-//! After a pause of this process (SIGSTOP, a suspended machine, a debugger) the deadlines look missed,
-//! but only because nobody looked. So the sockets are read first.
+//! After a pause of this process (SIGSTOP, a frozen virtual machine, a debugger) the deadlines look missed,
+//! but only because nobody looked. So the sockets are read first, and the Scheduler's clock stands still for as
+//! long as the pause was: a trainer that was about to connect again has the time it had before. A suspended
+//! machine is no pause, for its monotonic clock stands still for all of us.
 
 use std::cmp::Reverse;
 use std::time::{Duration, Instant};
 
 use super::Driver;
 use crate::clock;
-use crate::scheduler::Input;
+use crate::scheduler::{Input, Now};
 
 impl Driver {
     /// The first of all deadlines.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let connection = self.alarms.peek().map(|Reverse((at, _))| *at);
         let deadlines =
-            [self.scheduler.poll_timeout(), connection, self.listeners.deadline(), self.slabs.deadline()];
+            [self.scheduler_deadline(), connection, self.listeners.deadline(), self.slabs.deadline()];
         deadlines.into_iter().flatten().min()
     }
 
-    /// The timer set for `due` has fired.
-    pub(super) fn alarm(&mut self, due: Option<Instant>) {
+    /// The time as the Scheduler is told it.
+    pub(super) fn scheduler_now(&self) -> Now {
+        let monotonic = self.now.monotonic.checked_sub(self.paused).unwrap_or(self.now.monotonic);
+        Now { monotonic, wall: self.now.wall }
+    }
+
+    fn scheduler_deadline(&self) -> Option<Instant> {
+        self.scheduler.poll_timeout()?.checked_add(self.paused)
+    }
+
+    /// Looks at the clock. `due` is when the timer should have fired at the latest.
+    pub(super) fn wake(&mut self, due: Option<Instant>) {
         self.now = clock::now();
-        let late = due.map(|due| self.now.monotonic.saturating_duration_since(due)).unwrap_or_default();
-        if late >= PAUSE_MIN && !self.connections.is_empty() {
-            tracing::warn!(
-                late_ms = late.as_millis(),
-                "this process was paused; reading all sockets before any deadline"
-            );
-            self.catch_up();
-            self.now = clock::now();
+        let Some(due) = due else { return };
+        let late = self.now.monotonic.saturating_duration_since(due.max(self.awake_since));
+        if late < PAUSE_MIN {
+            return;
         }
+        tracing::warn!(
+            late_ms = late.as_millis(),
+            "this process was paused; reading all sockets before any deadline"
+        );
+        // First of all: what waited in the sockets came in time.
+        self.paused += late;
+        self.awake_since = self.now.monotonic;
+        self.accept_waiting();
+        self.catch_up();
+        self.now = clock::now();
+    }
+
+    /// The timer has fired.
+    pub(super) fn alarm(&mut self) {
         self.time_out_connections();
-        if self.scheduler.poll_timeout().is_some_and(|at| at <= self.now.monotonic) {
+        if self.scheduler_deadline().is_some_and(|at| at <= self.now.monotonic) {
             self.decide(Input::Timeout);
         }
         self.tend_listeners();

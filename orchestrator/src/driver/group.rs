@@ -11,7 +11,7 @@ use crate::budget::Charge;
 use crate::events::{Feed, without_token};
 use crate::intake::Intake;
 use crate::job::JobSpec;
-use crate::journal::{Batch, Entry};
+use crate::journal::{Batch, Commit, Entry};
 use crate::payload::Payload;
 use crate::record::{JobNo, Next, Record, Seq, TaskNo};
 use crate::scheduler::{ConnectionNo, Effect, Input};
@@ -80,7 +80,7 @@ impl Driver {
     }
 
     pub(super) fn decide(&mut self, input: Input) {
-        let decision = self.scheduler.handle(self.now, input);
+        let decision = self.scheduler.handle(self.scheduler_now(), input);
         for mut record in decision.records {
             if let Record::Delivered { delivery, trainer, log_from, .. } = &mut record {
                 *log_from = self.mark_log(*trainer, *delivery);
@@ -102,6 +102,10 @@ impl Driver {
 
     /// Rows count only for the delivery the connection's trainer has: late ones change nothing.
     pub(super) fn report(&mut self, connection: ConnectionNo, report: Report) {
+        // Nor on a full disk, where they would pile up here.
+        if self.room.is_exhausted() {
+            return;
+        }
         let state = self.scheduler.state();
         let Some((task, holder)) = state
             .open_delivery(report.delivery.0)
@@ -134,8 +138,10 @@ impl Driver {
         }
     }
 
-    /// The writer has made the batch as durable as it must be.
-    pub(super) fn committed(&mut self, batch: Batch) {
+    /// The writer has made the batch as durable as it must be, or has no room for it yet.
+    pub(super) fn committed(&mut self, commit: Commit) {
+        let Commit::Done(batch) = commit else { return self.room.set_exhausted(true) };
+        self.room.set_exhausted(false);
         if let Some(mut group) = self.committing.take() {
             group.batch = batch;
             self.perform_all(group);

@@ -83,6 +83,17 @@ impl Driver {
         }
     }
 
+    /// Everybody who connected while this process was paused.
+    pub(super) fn accept_waiting(&mut self) {
+        let jobs: Vec<JobNo> = self.listeners.bound.keys().copied().collect();
+        for job in jobs {
+            let mut known = None;
+            while known.replace(self.last_connection) != Some(self.last_connection) {
+                self.accept(job);
+            }
+        }
+    }
+
     /// What the time asks for.
     pub(super) fn tend_listeners(&mut self) {
         let now = self.now.monotonic;

@@ -12,6 +12,7 @@ use super::Driver;
 use super::group::discard;
 use super::query::Query;
 use crate::budget::Taken;
+use crate::error::OrchestratorError;
 use crate::events::Feed;
 use crate::intake::Intake;
 use crate::job::{JobSpec, StopReason};
@@ -49,6 +50,10 @@ pub(crate) enum Message {
         reply: oneshot::Sender<()>,
     },
     Ask(Query),
+    /// A task's file could not be synced: the disk cannot be trusted with the journal either.
+    DiskFailed {
+        text: String,
+    },
     /// Of a task in a slab, for a trainer that is not to read it there; or the code of what went wrong.
     Copied {
         connection: ConnectionNo,
@@ -105,6 +110,7 @@ impl Driver {
                 self.decide(Input::Stop { ticket, job, task, reason, kill });
             }
             Message::Ask(query) => self.look(query),
+            Message::DiskFailed { text } => self.failed = Some(OrchestratorError::Journal { text }),
             Message::Copied { connection, deliver, copy } => self.copied(connection, *deliver, copy),
             Message::Spawned { trainer, started } => self.spawned(trainer, started),
         }

@@ -49,6 +49,7 @@ use crate::metrics::MetricsWriter;
 use crate::payload::Payload;
 use crate::readiness::{Readiness, Source};
 use crate::record::{JobNo, Seq, TaskNo, TrainerNo};
+use crate::room::Room;
 use crate::scheduler::{ConnectionNo, Input, Now, Scheduler, Ticket};
 use crate::slab::JobSlab;
 
@@ -65,6 +66,7 @@ pub(crate) struct Parts {
     pub(crate) config: Config,
     pub(crate) layout: Layout,
     pub(crate) budget: Arc<Budget>,
+    pub(crate) room: Arc<Room>,
     pub(crate) scheduler: Scheduler,
     /// Of the last record in the journal.
     pub(crate) seq: Seq,
@@ -85,9 +87,16 @@ pub(crate) struct Driver {
     config: Config,
     layout: Layout,
     budget: Arc<Budget>,
+    room: Arc<Room>,
+    /// Why the driver has to end.
+    failed: Option<OrchestratorError>,
     scheduler: Scheduler,
     /// One reading of the clocks for everything that is handled together.
     now: Now,
+    /// How long this process was not running; the Scheduler's clock stood still meanwhile.
+    paused: Duration,
+    /// The end of the last pause.
+    awake_since: Instant,
     seq: Seq,
     jobs: HashMap<JobNo, JobSlot>,
     readiness: Readiness,
@@ -153,8 +162,12 @@ pub(crate) async fn run(parts: Parts) {
         config: parts.config,
         layout: parts.layout,
         budget: parts.budget,
+        room: parts.room,
+        failed: None,
         scheduler: parts.scheduler,
         now: clock::now(),
+        paused: Duration::ZERO,
+        awake_since: clock::monotonic(),
         seq: parts.seq,
         jobs: parts.feeds.into_iter().map(|(job, feed)| (job, JobSlot::ended(feed))).collect(),
         readiness: parts.readiness,
@@ -207,33 +220,34 @@ impl Driver {
                 biased;
                 // The sender's end means that the last handle is gone.
                 () = async { drop(shutdown.wait_for(|asked| *asked).await) } => {
-                    if self.committing.is_none() {
+                    // On a full disk that could take for ever, and nobody was told that it is done.
+                    if self.committing.is_none() || self.room.is_exhausted() {
                         return OrchestratorError::ShutDown;
                     }
                     // What was decided is committed and answered first.
                     match commits.recv().await {
-                        Some(Ok(batch)) => self.committed(batch),
+                        Some(Ok(commit)) => self.committed(commit),
                         Some(Err(error)) => return error,
                         None => return OrchestratorError::ShutDown,
                     }
                 }
                 committed = commits.recv(), if self.writer.is_some() => match committed {
-                    Some(Ok(batch)) => self.committed(batch),
+                    Some(Ok(commit)) => self.committed(commit),
                     Some(Err(error)) => return error,
                     None => return OrchestratorError::Journal { text: "its writer is gone".to_owned() },
                 },
                 _ = inbox.recv_many(&mut messages, MESSAGES_PER_TURN_MAX), if !self.collecting.is_full() => {
-                    self.now = clock::now();
+                    self.wake(alarm);
                     for message in messages.drain(..) {
                         self.receive(message);
                     }
                 }
                 () = &mut timer, if alarm.is_some() => {
-                    let due = alarm.take();
-                    self.alarm(due);
+                    self.wake(alarm.take());
+                    self.alarm();
                 }
                 () = self.readiness.ready(), if !self.collecting.is_full() => {
-                    self.now = clock::now();
+                    self.wake(alarm);
                     if self.look_around() {
                         self.polls_until = None;
                     }
@@ -242,6 +256,9 @@ impl Driver {
                 () = tokio::task::yield_now(), if self.polls_until.is_some() && !self.collecting.is_full() => {
                     self.poll();
                 }
+            }
+            if let Some(error) = self.failed.take() {
+                return error;
             }
             self.settle();
         }

@@ -39,7 +39,7 @@ impl Driver {
                 self.answer_with(reply, job.and_then(|job| self.found(job)));
             }
             Query::Status { feed, reply } => {
-                let status = self.scheduler.job_status(self.now, feed.job, Default::default());
+                let status = self.scheduler.job_status(self.scheduler_now(), feed.job, Default::default());
                 // Counted when it is told: the feed has seen then what was decided before.
                 self.tell(Box::new(move || {
                     let counts = feed.with_fold(|fold| fold.counts());
@@ -50,11 +50,11 @@ impl Driver {
                 let tasks = state.job(job).map_or(&[][..], |job| &job.tasks);
                 let end = range.end.min(tasks.len());
                 let page = &tasks[range.start.min(end)..end];
-                let statuses = self.scheduler.task_statuses(self.now, job, page);
+                let statuses = self.scheduler.task_statuses(self.scheduler_now(), job, page);
                 self.answer_with(reply, statuses);
             }
             Query::Task { job, task, reply } => {
-                let status = self.scheduler.task_statuses(self.now, job, &[task]).pop();
+                let status = self.scheduler.task_statuses(self.scheduler_now(), job, &[task]).pop();
                 self.answer_with(reply, status);
             }
         }

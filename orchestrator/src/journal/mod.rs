@@ -7,6 +7,10 @@
 //! ```
 //!
 //! Group commit needs no timer: a batch is whatever the driver decided during the last commit.
+//!
+//! On a full disk the batch waits with the writer until there is room. Every other error is the last: after
+//! an fsync that failed the kernel has forgotten what was not written, and a second one would say that all
+//! is well.
 
 mod payloads;
 mod query;
@@ -26,7 +30,7 @@ use crate::record::{JobNo, Record, Seq, TaskNo};
 use payloads::Files;
 pub(crate) use payloads::{FOLDER_NAME as PAYLOADS_NAME, PayloadFolder, ROW_SIZE_BYTES_MAX, StoredTask};
 pub(crate) use query::Reader;
-pub(crate) use write::{Committed, Writer};
+pub(crate) use write::{Commit, Committed, Writer};
 
 /// A record in its place.
 #[derive(Clone, Debug, PartialEq)]

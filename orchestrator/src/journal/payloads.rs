@@ -121,12 +121,13 @@ impl Files {
         Ok(files)
     }
 
-    /// Writes the rows of tasks that are submitted.
+    /// Writes the rows of tasks that are submitted, of so many bytes.
     pub(super) fn insert(
         &mut self,
         transaction: &Transaction<'_>,
         payloads: &mut [(TaskNo, StoredTask)],
-    ) -> rusqlite::Result<()> {
+    ) -> rusqlite::Result<usize> {
+        let mut bytes_total = 0;
         let mut row = transaction.prepare_cached("INSERT INTO payloads (task, bytes) VALUES (?1, ?2)")?;
         let mut file_row = transaction
             .prepare_cached("INSERT INTO payload_files (task, file, size_bytes) VALUES (?1, ?2, ?3)")?;
@@ -135,6 +136,7 @@ impl Files {
             let (name, size_bytes) = match stored {
                 StoredTask::Row(bytes) => {
                     row.execute(params![number, &bytes[..]])?;
+                    bytes_total += bytes.len();
                     continue;
                 }
                 StoredTask::File(file) => {
@@ -147,28 +149,34 @@ impl Files {
             file_row.execute(params![number, name, size_bytes.cast_signed()])?;
             self.of_task.insert(*task, name);
         }
-        Ok(())
+        Ok(bytes_total)
     }
 
-    /// Removes the rows of tasks that have ended for good, and gives their files, to be removed once that
-    /// is committed. Those of stopped tasks and dead letters stay, for whoever queues them again.
+    /// Removes the rows of tasks that have ended for good, and gives the tasks that had one, to be
+    /// [forgotten](Self::forget) once that is committed. Those of stopped tasks and dead letters stay, for whoever queues them again.
     pub(super) fn delete(
-        &mut self,
+        &self,
         transaction: &Transaction<'_>,
         entries: &[Entry],
-    ) -> rusqlite::Result<Vec<PathBuf>> {
+    ) -> rusqlite::Result<Vec<TaskNo>> {
         let mut over = Vec::new();
         for entry in entries {
             let (Record::Ended { next, .. } | Record::Closed { next, .. }) = &entry.record else { continue };
             if let (Next::Succeeded | Next::Cancelled, Some(task)) = (next, entry.task)
-                && let Some(name) = self.of_task.remove(&task)
+                && self.of_task.contains_key(&task)
             {
                 let mut delete = transaction.prepare_cached("DELETE FROM payload_files WHERE task = ?1")?;
                 delete.execute([task.0.cast_signed()])?;
-                over.extend(name.map(|name| self.root.join(name)));
+                over.push(task);
             }
         }
         Ok(over)
+    }
+
+    /// Gives the files of tasks whose rows are gone.
+    pub(super) fn forget(&mut self, tasks: &[TaskNo]) -> Vec<PathBuf> {
+        let names = tasks.iter().filter_map(|task| self.of_task.remove(task)?);
+        names.map(|name| self.root.join(name)).collect()
     }
 }
 

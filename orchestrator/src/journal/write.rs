@@ -1,10 +1,13 @@
 //! Writing the journal: one connection, on a thread of its own.
 
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
-use rusqlite::{Connection, TransactionBehavior, params};
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, ErrorCode, TransactionBehavior, ffi, params};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::payloads::Files;
@@ -12,8 +15,17 @@ use super::{Batch, Journal};
 use crate::clock;
 use crate::error::{OrchestratorError, StartError};
 
-/// What the writer thread answers to each batch, in order.
-pub(crate) type Committed = Result<Batch, OrchestratorError>;
+/// What the writer thread says; after an error nothing more.
+pub(crate) type Committed = Result<Commit, OrchestratorError>;
+
+/// What became of a batch.
+#[derive(Debug)]
+pub(crate) enum Commit {
+    /// It is as durable as its records ask for. In the order in which they came.
+    Done(Batch),
+    /// There is no room on the disk for it. It is tried again until there is, and then done.
+    Waits,
+}
 
 /// The thread that commits.
 #[derive(Debug)]
@@ -23,8 +35,8 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// Starts it. Each batch comes back on `committed` once it is as durable as its records ask for;
-    /// after the first error nothing is written any more.
+    /// Starts it. What becomes of each batch is told on `committed`; after the first error nothing is
+    /// written any more.
     pub(crate) fn start(journal: Journal, committed: UnboundedSender<Committed>) -> Result<Self, StartError> {
         let (batches, inbox) = channel();
         let thread = std::thread::Builder::new()
@@ -54,65 +66,124 @@ impl Drop for Writer {
 
 fn run(journal: Journal, inbox: &Receiver<Batch>, committed: &UnboundedSender<Committed>) {
     // The lock outlives the connection.
-    let Journal { mut connection, lock: _lock, path, mut files } = journal;
-    let mut synchronous = Synchronous::Full;
-    while let Ok(mut batch) = inbox.recv() {
-        let mut over = Vec::new();
-        let answer = match commit(&mut connection, &mut synchronous, &mut files, &mut batch) {
-            Ok(files) => {
-                over = files;
-                Ok(batch)
+    let Journal { connection, path, files, lock: _lock } = journal;
+    let mut database = Database { connection, files, synchronous: Synchronous::Full, log_bytes: 0 };
+    let mut waits = false;
+    let mut batches = VecDeque::new();
+    while let Some(mut batch) = batches.pop_front().or_else(|| inbox.recv().ok()) {
+        let outcome = database.commit(&mut batch);
+        match outcome {
+            Ok(over) => {
+                if waits {
+                    tracing::info!("there is room for the journal again; what waited is written");
+                }
+                waits = false;
+                if committed.send(Ok(Commit::Done(batch))).is_err() {
+                    return;
+                }
+                // What goes wrong here, the next start makes good.
+                over.iter().for_each(|file| drop(std::fs::remove_file(file)));
             }
-            Err(error) => {
-                let text = format!("{}: {error}", path.display());
-                tracing::error!(code = "journal_failed", "{text}");
-                Err(OrchestratorError::Journal { text })
+            Err(error) if is_full(&error) => {
+                if !waits {
+                    tracing::error!(code = "disk_full", path = %path.display(), %error, "the disk is full: trainers go on, their results wait, new jobs are refused; free space");
+                    if committed.send(Ok(Commit::Waits)).is_err() {
+                        return;
+                    }
+                }
+                waits = true;
+                batches.push_front(batch);
+                match inbox.recv_timeout(ROOM_INTERVAL) {
+                    Ok(next) => batches.push_back(next),
+                    Err(RecvTimeoutError::Timeout) => {}
+                    // Nobody waits for it any more, and nobody was told that it is done.
+                    Err(RecvTimeoutError::Disconnected) => return,
+                }
+                continue;
             }
-        };
-        let failed = answer.is_err();
-        let heard = committed.send(answer).is_ok();
-        // What goes wrong here, the next start makes good.
-        over.iter().for_each(|file| drop(std::fs::remove_file(file)));
-        if !heard || failed {
-            return;
+            Err(error) => return fail(&database, &path, &error, committed),
+        }
+        match database.tend_log() {
+            Ok(()) => {}
+            Err(error) if is_full(&error) => {
+                tracing::warn!(%error, "no room to move the journal's log into its database; the log grows");
+            }
+            Err(error) => return fail(&database, &path, &error, committed),
         }
     }
 }
 
-/// Gives the files that no row names any more.
-fn commit(
-    connection: &mut Connection,
-    synchronous: &mut Synchronous,
-    files: &mut Files,
-    batch: &mut Batch,
-) -> rusqlite::Result<Vec<PathBuf>> {
-    let needed = if batch.must_sync() { Synchronous::Full } else { Synchronous::Normal };
-    if *synchronous != needed {
-        connection.pragma_update(None, "synchronous", needed.pragma())?;
-        *synchronous = needed;
+/// The last word. Closing the database must not write what could not be synced.
+fn fail(database: &Database, path: &Path, error: &rusqlite::Error, committed: &UnboundedSender<Committed>) {
+    let leave_log = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
+    if let Err(error) = database.connection.set_db_config(leave_log, true) {
+        tracing::error!(%error, "the journal's log cannot be left alone");
     }
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    {
-        let mut insert = transaction.prepare_cached(
-            "INSERT INTO records (seq, at_us, job, task, attempt, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-        )?;
-        for entry in &batch.entries {
-            let body = serde_json::to_string(&entry.record)
-                .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
-            insert.execute(params![
-                entry.seq.0.cast_signed(),
-                clock::to_micros(entry.at),
-                entry.job.map(|job| job.0.cast_signed()),
-                entry.task.map(|task| task.0.cast_signed()),
-                entry.attempt,
-                body,
-            ])?;
+    let text = format!("{}: {error}", path.display());
+    tracing::error!(code = "journal_failed", "{text}");
+    let _ = committed.send(Err(OrchestratorError::Journal { text }));
+}
+
+/// Nothing was changed for want of room, and nothing that was synced before is in doubt. The index of the
+/// log is not synced at all, so an error in making it larger is as harmless.
+fn is_full(error: &rusqlite::Error) -> bool {
+    let Some(error) = error.sqlite_error() else { return false };
+    error.code == ErrorCode::DiskFull || error.extended_code == ffi::SQLITE_IOERR_SHMSIZE
+}
+
+/// The database as its only writer holds it.
+struct Database {
+    connection: Connection,
+    files: Files,
+    synchronous: Synchronous,
+    /// About so much was written to the log since it was last moved into the database.
+    log_bytes: usize,
+}
+
+impl Database {
+    /// Gives the files that no row names any more.
+    fn commit(&mut self, batch: &mut Batch) -> rusqlite::Result<Vec<PathBuf>> {
+        let needed = if batch.must_sync() { Synchronous::Full } else { Synchronous::Normal };
+        if self.synchronous != needed {
+            self.connection.pragma_update(None, "synchronous", needed.pragma())?;
+            self.synchronous = needed;
         }
+        let mut bytes = COMMIT_BYTES;
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        {
+            let mut insert = transaction.prepare_cached(
+                "INSERT INTO records (seq, at_us, job, task, attempt, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            )?;
+            for entry in &batch.entries {
+                let body = serde_json::to_string(&entry.record)
+                    .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
+                bytes += body.len();
+                insert.execute(params![
+                    entry.seq.0.cast_signed(),
+                    clock::to_micros(entry.at),
+                    entry.job.map(|job| job.0.cast_signed()),
+                    entry.task.map(|task| task.0.cast_signed()),
+                    entry.attempt,
+                    body,
+                ])?;
+            }
+        }
+        bytes += self.files.insert(&transaction, &mut batch.payloads)?;
+        let over = self.files.delete(&transaction, &batch.entries)?;
+        transaction.commit()?;
+        self.log_bytes += bytes;
+        Ok(self.files.forget(&over))
     }
-    files.insert(&transaction, &mut batch.payloads)?;
-    let over = files.delete(&transaction, &batch.entries)?;
-    transaction.commit()?;
-    Ok(over)
+
+    /// Moves the log into the database now and then. By hand: SQLite keeps to itself what goes wrong where
+    /// it does so by itself.
+    fn tend_log(&mut self) -> rusqlite::Result<()> {
+        if self.log_bytes < LOG_BYTES_MAX {
+            return Ok(());
+        }
+        self.log_bytes = 0;
+        self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
+    }
 }
 
 /// Opens the file and brings it to this version's format.
@@ -126,6 +197,7 @@ pub(super) fn open(path: &Path) -> Result<Connection, StartError> {
     }
     connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
     connection.pragma_update(None, "synchronous", Synchronous::Full.pragma()).map_err(failed)?;
+    connection.pragma_update(None, "wal_autocheckpoint", 0).map_err(failed)?;
     for (_, step) in (0..).zip(FORMATS).filter(|(before, _)| *before >= found) {
         // One transaction, user_version included: a crash leaves the old format or the new.
         connection.execute_batch(&format!("BEGIN IMMEDIATE;\n{step}\nCOMMIT;")).map_err(failed)?;
@@ -161,3 +233,12 @@ const FORMATS: [&str; 2] = [include_str!("format_1.sql"), include_str!("format_2
 
 /// `user_version` of the last.
 const FORMAT: i64 = FORMATS.len().cast_signed() as i64;
+
+/// Between two looks for room on a full disk.
+const ROOM_INTERVAL: Duration = Duration::from_millis(500);
+
+/// What a commit writes beside its bodies: three or four pages of 4 KiB, in part.
+const COMMIT_BYTES: usize = 16 << 10;
+
+/// As large as SQLite lets the log grow by itself.
+const LOG_BYTES_MAX: usize = 4 << 20;

@@ -7,9 +7,10 @@ use trainwire_protocol::message::Report;
 use super::*;
 use crate::budget::Budget;
 use crate::config::Config;
-use crate::journal::{Batch, Entry, Journal, Writer};
+use crate::journal::{Batch, Commit, Entry, Journal, Writer};
 use crate::layout::Layout;
 use crate::record::JobNo;
+use crate::room::Room;
 
 /// Records of the job, in batches; the journal holds those of another job between them.
 const RECORDS: u64 = 20_000;
@@ -32,7 +33,8 @@ async fn no_record_is_missed_or_doubled_wherever_a_stream_begins() {
     for first in (1..=RECORDS).step_by(100) {
         let entries = (first..first + 100).map(|seq| entry(seq, RECORDS)).collect();
         writer.commit(Batch { entries, payloads: Vec::new() });
-        for entry in committed.recv().await.unwrap().unwrap().entries {
+        let Commit::Done(batch) = committed.recv().await.unwrap().unwrap() else { panic!("a full disk") };
+        for entry in batch.entries {
             let at = entry.at;
             if entry.job == Some(JobNo(1)) {
                 feed.publish(entry);
@@ -147,6 +149,7 @@ fn inner(reader: Option<Reader>) -> Arc<Inner> {
     Arc::new(Inner {
         layout: Layout::new(&config, "/nowhere".into()),
         budget: Arc::new(Budget::new(&config).unwrap()),
+        room: Arc::new(Room::new(&config, "/nowhere".as_ref())),
         messages: mpsc::channel(1).0,
         reader: reader.map(|reader| Arc::new(Mutex::new(reader))),
         shutdown: watch::Sender::new(false),
