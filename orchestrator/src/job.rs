@@ -81,7 +81,7 @@ pub struct JobSpec {
     /// asks trainers to trust the orchestrator. Tasks that find no room in it, and those for trainers started
     /// by hand or that left the process group they were started in, travel in sealed memory all the same.
     /// A view that a trainer keeps takes room until it is dropped, and until the trainer's end where it was
-    /// alive at a fork. Children of a trainer must stay in its process group.
+    /// alive at a fork.
     pub slab: Option<u64>,
     /// Drain a trainer after a failed task and start another. Default true: a CUDA error sticks.
     pub replace_after_failure: bool,

@@ -17,3 +17,4 @@ mod slab;
 mod sockets;
 mod starts;
 mod stops;
+mod trees;

@@ -17,7 +17,7 @@ impl Driver {
     pub(super) fn deadline(&self) -> Option<Instant> {
         let connection = self.alarms.peek().map(|Reverse((at, _))| *at);
         let deadlines =
-            [self.scheduler_deadline(), connection, self.listeners.deadline(), self.slabs.deadline()];
+            [self.scheduler_deadline(), connection, self.listeners.deadline(), self.leftovers.deadline()];
         deadlines.into_iter().flatten().min()
     }
 
@@ -58,7 +58,7 @@ impl Driver {
             self.decide(Input::Timeout);
         }
         self.tend_listeners();
-        self.slabs.look_for_the_gone(self.now.monotonic);
+        self.look_for_leftovers();
     }
 }
 

@@ -11,6 +11,7 @@ use trainwire_unix::ProcessIdentity;
 use super::Driver;
 use super::group::discard;
 use super::query::Query;
+use super::remains::Leftover;
 use crate::budget::Taken;
 use crate::error::OrchestratorError;
 use crate::events::Feed;
@@ -64,6 +65,12 @@ pub(crate) enum Message {
         trainer: TrainerNo,
         started: Result<(TrainerProcess, ProcessIdentity), String>,
     },
+    /// All processes were looked at.
+    Swept {
+        swept: Vec<Leftover>,
+        /// Of whom something was left.
+        left: Vec<TrainerNo>,
+    },
 }
 
 /// The job, or why not.
@@ -113,6 +120,7 @@ impl Driver {
             Message::DiskFailed { text } => self.failed = Some(OrchestratorError::Journal { text }),
             Message::Copied { connection, deliver, copy } => self.copied(connection, *deliver, copy),
             Message::Spawned { trainer, started } => self.spawned(trainer, started),
+            Message::Swept { swept, left } => self.swept(swept, &left),
         }
     }
 

@@ -23,6 +23,7 @@ mod group;
 mod listeners;
 mod message;
 mod query;
+mod remains;
 mod slabs;
 mod trainers;
 
@@ -58,6 +59,7 @@ use listeners::{Listeners, NAMES_INTERVAL};
 pub(crate) use message::Message;
 use message::Reply;
 pub(crate) use query::Query;
+use remains::Leftovers;
 use slabs::Slabs;
 use trainers::TrainerSlot;
 
@@ -119,6 +121,7 @@ pub(crate) struct Driver {
     trainers: HashMap<TrainerNo, TrainerSlot>,
     payloads: HashMap<TaskNo, Payload>,
     slabs: Slabs,
+    leftovers: Leftovers,
     tickets: HashMap<Ticket, Reply>,
     next_ticket: u64,
     /// Decided, not handed to the writer.
@@ -184,6 +187,7 @@ pub(crate) async fn run(parts: Parts) {
         trainers: HashMap::new(),
         payloads: HashMap::new(),
         slabs: Slabs::default(),
+        leftovers: Leftovers::default(),
         tickets: HashMap::new(),
         next_ticket: 0,
         collecting: Group::default(),
@@ -301,6 +305,7 @@ impl Driver {
     fn close(&mut self, error: &OrchestratorError) {
         self.connections.clear();
         self.listeners.clear();
+        self.leftovers.close();
         for slot in self.jobs.values_mut() {
             slot.feed.end(Err(error.clone()));
             // Trainers go on looking at what lies in it.

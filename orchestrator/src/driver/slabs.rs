@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use nix::unistd::{Pid, getpgid};
 use tokio::task::spawn_blocking;
@@ -12,7 +11,6 @@ use trainwire_protocol::message::{Deliver, Outcome, Stop, TaskResult};
 
 use super::{Driver, Message, TrainerSlot};
 use crate::payload::Payload;
-use crate::process::group;
 use crate::record::{DeliveryNo, TrainerNo};
 use crate::scheduler::{ConnectionNo, Input};
 use crate::slab::{JobSlab, Pins};
@@ -25,15 +23,6 @@ pub(super) struct Slabs {
     pins: Pins,
     /// Deliveries whose tasks are being copied, and what to say after them.
     copying: HashMap<DeliveryNo, Option<Stop>>,
-    /// Trainers that are dead, with something pinned.
-    ended: Vec<Ended>,
-}
-
-struct Ended {
-    trainer: TrainerNo,
-    group: i32,
-    look_at: Instant,
-    wait: Duration,
 }
 
 impl Driver {
@@ -130,39 +119,8 @@ impl Slabs {
         }
     }
 
-    /// The trainer is dead and what was left of its group was killed. Some of that may still be dying.
-    pub(super) fn ended(&mut self, trainer: TrainerNo, group: Option<i32>, now: Instant) {
-        if self.pins.count(trainer) > 0
-            && let Some(group) = group
-        {
-            self.ended.push(Ended { trainer, group, look_at: now, wait: WAIT_MIN });
-        }
-    }
-
-    /// When to look at the groups next.
-    pub(super) fn deadline(&self) -> Option<Instant> {
-        self.ended.iter().map(|ended| ended.look_at).min()
-    }
-
-    pub(super) fn look_for_the_gone(&mut self, now: Instant) {
-        let Self { ended, pins, .. } = self;
-        ended.retain_mut(|ended| {
-            if ended.look_at > now {
-                return true;
-            }
-            if group::is_gone(ended.group) {
-                pins.all_gone(ended.trainer);
-                return false;
-            }
-            ended.look_at = now + ended.wait;
-            ended.wait = (ended.wait * 2).min(WAIT_MAX);
-            true
-        });
+    /// Nothing is left of a trainer that could look at anything.
+    pub(super) fn gone(&mut self, trainer: TrainerNo) {
+        self.pins.all_gone(trainer);
     }
 }
-
-/// What was sent SIGKILL is mostly gone by then.
-const WAIT_MIN: Duration = Duration::from_millis(2);
-
-/// A process that is stuck in the kernel may take long; looking costs a read of /proc.
-const WAIT_MAX: Duration = Duration::from_secs(1);

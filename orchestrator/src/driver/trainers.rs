@@ -122,20 +122,14 @@ impl Driver {
 
     pub(super) fn signal(&mut self, trainer: TrainerNo, signal: Signal) {
         match self.trainers.get_mut(&trainer) {
-            Some(TrainerSlot::Started { process, .. }) => process.signal(signal),
+            Some(TrainerSlot::Started { process, .. }) => {
+                let process = process.clone();
+                tokio::task::spawn_blocking(move || process.signal(signal));
+            }
             Some(TrainerSlot::Starting { signal: meant }) if *meant != Some(Signal::Kill) => {
                 *meant = Some(signal);
             }
             Some(TrainerSlot::Starting { .. }) | None => {}
-        }
-    }
-
-    pub(super) fn forget(&mut self, trainer: TrainerNo) {
-        if let Some(TrainerSlot::Started { process, .. }) = self.trainers.remove(&trainer) {
-            self.readiness.remove(process.pidfd());
-            let group = process.group();
-            process.forget();
-            self.slabs.ended(trainer, group, self.now.monotonic);
         }
     }
 

@@ -1,23 +1,27 @@
 //! Trainer processes: started in a group of their own, watched through a pidfd, read from a log.
 
 mod exit;
-pub(crate) mod group;
 mod log;
+mod mark;
 mod oom;
 mod params;
 mod spawn;
+mod stat;
+mod sweep;
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use trainwire_unix::{Kernel, PidFd};
+use trainwire_unix::{Kernel, PidFd, ProcessIdentity};
 
 use crate::scheduler::Signal;
 
 use exit::{of_child, of_stranger};
 pub(crate) use log::tail;
+use mark::Mark;
 pub(crate) use spawn::{Order, ScriptTask, spawn};
+pub(crate) use sweep::{Remains, sweep};
 
 /// A trainer process we started, or one that was started by hand and joined.
 #[derive(Clone, Debug)]
@@ -29,17 +33,28 @@ pub(crate) struct TrainerProcess {
 /// Whom a signal reaches.
 #[derive(Clone, Debug)]
 enum Reach {
-    /// The group we created for it. Its leader is our child and is not reaped before [`forget`], so
-    /// that neither its number nor the group's can come to mean somebody else.
-    ///
-    /// [`forget`]: TrainerProcess::forget
+    /// The group we created for it. Its leader is our child and is not [reaped](TrainerProcess::reap)
+    /// before all of it is gone, so that neither its number nor the group's can come to mean somebody
+    /// else.
     OwnGroup {
         log: PathBuf,
+        /// By which everything it started is known.
+        mark: Mark,
         /// We sent SIGKILL, so one that ends it is no evidence of anything.
         killed: Arc<AtomicBool>,
+        tree: Arc<Mutex<Tree>>,
     },
     /// Somebody else's process: it alone.
     Alone,
+}
+
+/// What a process we started has become.
+#[derive(Debug, Default)]
+struct Tree {
+    /// Who hung on it when it was signalled.
+    noted: Vec<ProcessIdentity>,
+    /// Its number may mean somebody else by now.
+    reaped: bool,
 }
 
 impl TrainerProcess {
@@ -48,7 +63,7 @@ impl TrainerProcess {
         Self { pidfd, reach: Reach::Alone }
     }
 
-    /// The group we created for it, as long as it is not [forgotten](Self::forget).
+    /// The group we created for it, as long as it is not [reaped](Self::reap).
     pub(crate) fn group(&self) -> Option<i32> {
         match self.reach {
             Reach::OwnGroup { .. } => self.pidfd.pid().map(u32::cast_signed),
@@ -64,16 +79,36 @@ impl TrainerProcess {
         }
     }
 
+    /// By which everything it started is known; nothing is of a process that was started by hand.
+    pub(crate) fn mark(&self) -> Option<Mark> {
+        match &self.reach {
+            Reach::OwnGroup { mark, .. } => Some(*mark),
+            Reach::Alone => None,
+        }
+    }
+
     /// Signals the group we created, or the process alone. One that is gone is no error.
+    ///
+    /// Before that it is noted who hangs on it, because afterwards nobody may: SIGKILL reaches them
+    /// too, at once or in a later [`sweep`]. Blocks for some milliseconds.
     pub(crate) fn signal(&self, signal: Signal) {
         let number = match signal {
             Signal::Terminate => trainwire_unix::Signal::SIGTERM,
             Signal::Kill => trainwire_unix::Signal::SIGKILL,
         };
         let sent = match &self.reach {
-            Reach::OwnGroup { killed, .. } => {
+            Reach::OwnGroup { killed, tree, .. } => {
+                let mut tree = lock(tree);
+                if tree.reaped {
+                    return;
+                }
+                tree.noted.extend(self.pidfd.pid().map(sweep::descendants).unwrap_or_default());
                 killed.fetch_or(signal == Signal::Kill, Ordering::Relaxed);
-                self.pidfd.signal_group(number, Kernel::Running)
+                let sent = self.pidfd.signal_group(number, Kernel::Running);
+                if signal == Signal::Kill {
+                    tree.noted.iter().for_each(sweep::kill_exactly);
+                }
+                sent
             }
             Reach::Alone => self.pidfd.signal(number),
         };
@@ -82,13 +117,30 @@ impl TrainerProcess {
         }
     }
 
-    /// After its death: kills what is left of its group, then gives its number back.
-    pub(crate) fn forget(self) {
-        if let Reach::OwnGroup { .. } = self.reach {
+    /// After its death: what is left of its group.
+    fn kill_group(&self) {
+        if let Reach::OwnGroup { tree, .. } = &self.reach
+            && !lock(tree).reaped
+        {
             // ESRCH, where nothing is left.
             let _ = self.pidfd.signal_group(trainwire_unix::Signal::SIGKILL, Kernel::Running);
+        }
+    }
+
+    /// After its death and that of its group: gives their number back.
+    fn reap(&self) {
+        if let Reach::OwnGroup { tree, .. } = &self.reach {
+            lock(tree).reaped = true;
             // ECHILD, where the embedding program reaps all children itself.
             let _ = self.pidfd.reap();
+        }
+    }
+
+    /// Who hung on it when it was signalled.
+    fn noted(&self) -> Vec<ProcessIdentity> {
+        match &self.reach {
+            Reach::OwnGroup { tree, .. } => lock(tree).noted.clone(),
+            Reach::Alone => Vec::new(),
         }
     }
 
@@ -104,6 +156,10 @@ impl TrainerProcess {
             Reach::Alone => of_stranger(&self.pidfd),
         }
     }
+}
+
+fn lock(tree: &Mutex<Tree>) -> MutexGuard<'_, Tree> {
+    tree.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use trainwire_protocol::id::{JobId, Token};
 use trainwire_protocol::task::VerifiedTask;
 use trainwire_unix::{PidFd, ProcessIdentity};
 
+use super::mark::{self, Mark};
 use super::{Reach, TrainerProcess, oom, params};
 use crate::job::JobSpec;
 
@@ -55,6 +56,8 @@ pub(crate) fn spawn(order: &Order) -> Result<(TrainerProcess, ProcessIdentity), 
     command.env("TRAINWIRE_SOCKET", &order.socket);
     command.env("TRAINWIRE_TOKEN", order.token.to_hex());
     command.env("TRAINWIRE_JOB_ID", order.job_id.as_str());
+    let mark = Mark::of(&order.token);
+    command.env(mark::VARIABLE, mark.to_hex());
     for name in ["PYTHONUNBUFFERED", "PYTHONFAULTHANDLER"] {
         if !order.spec.environment.contains_key(name) {
             command.env(name, "1");
@@ -78,12 +81,13 @@ pub(crate) fn spawn(order: &Order) -> Result<(TrainerProcess, ProcessIdentity), 
     command.stdout(log).stderr(second);
 
     let child = command.spawn().map_err(|error| explain(program, &order.spec, &error))?;
-    own(child, &order.log).map_err(|error| format!("{program} was started but cannot be watched: {error}"))
+    own(child, &order.log, mark)
+        .map_err(|error| format!("{program} was started but cannot be watched: {error}"))
 }
 
 /// A child that was not reaped yet has its pid for itself, so it is it that is opened. Dropping the
 /// `Child` neither waits nor kills.
-fn own(mut child: Child, log: &Path) -> io::Result<(TrainerProcess, ProcessIdentity)> {
+fn own(mut child: Child, log: &Path, mark: Mark) -> io::Result<(TrainerProcess, ProcessIdentity)> {
     let watched = PidFd::open(child.id()).and_then(|pidfd| Ok((pidfd, ProcessIdentity::of(child.id())?)));
     let (pidfd, identity) = match watched {
         Ok(watched) => watched,
@@ -94,7 +98,7 @@ fn own(mut child: Child, log: &Path) -> io::Result<(TrainerProcess, ProcessIdent
         }
     };
     oom::begin_counting();
-    let reach = Reach::OwnGroup { log: log.to_owned(), killed: Arc::default() };
+    let reach = Reach::OwnGroup { log: log.to_owned(), mark, killed: Arc::default(), tree: Arc::default() };
     Ok((TrainerProcess { pidfd: Arc::new(pidfd), reach }, identity))
 }
 

@@ -7,7 +7,7 @@ use trainwire_unix::ProcessIdentity;
 
 use super::*;
 use crate::job::JobSpec;
-use crate::record::Exit;
+use crate::record::{Exit, TrainerNo};
 
 #[tokio::test]
 async fn exits_are_told_apart() {
@@ -24,7 +24,7 @@ async fn exits_are_told_apart() {
     ] {
         let (process, _) = start(&shell(folder.path(), script)).unwrap();
         assert_eq!(ended(&process), expected, "{script}");
-        process.forget();
+        drop(Remains::of(TrainerNo(1), process));
     }
 }
 
@@ -40,7 +40,7 @@ async fn a_trainer_leads_a_group_that_dies_with_it() {
     assert!(!child.is_dead().unwrap(), "the leader's death alone leaves its children");
     // The leader is a zombie, so nobody else can have its number.
     assert_eq!(ProcessIdentity::of(identity.pid).unwrap(), identity);
-    process.forget();
+    drop(Remains::of(TrainerNo(1), process));
     assert!(child.poll(None).unwrap());
     assert!(identity.open().unwrap().is_none(), "it was reaped");
 }
@@ -61,7 +61,47 @@ async fn a_signal_reaches_the_group_and_no_kill_of_ours_is_called_out_of_memory(
     let killed = Exit::Signal { signal: 9, core_dumped: false, out_of_memory: false };
     assert_eq!(ended(&process), killed);
     assert!(child.poll(None).unwrap());
-    process.forget();
+    drop(Remains::of(TrainerNo(1), process));
+}
+
+#[test]
+fn what_left_the_group_and_lost_its_parents_is_swept_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = "setsid sh -c 'setsid sleep 600 & echo $! > child; mv child ready' & while [ ! -e ready ]; do :; done";
+    let (process, _) = start(&shell(folder.path(), script)).unwrap();
+    let (neighbour, _) =
+        start(&Order { token: Token([7; 16]), ..shell(folder.path(), "sleep 600") }).unwrap();
+    assert_eq!(ended(&process), Exit::Code { code: 0 });
+    let child: u32 = std::fs::read_to_string(folder.path().join("ready")).unwrap().trim().parse().unwrap();
+    let child = ProcessIdentity::of(child).unwrap().open().unwrap().unwrap();
+    let remains = [Remains::of(TrainerNo(1), process).unwrap()];
+    assert!(!child.is_dead().unwrap(), "no signal to the group reaches it");
+    assert_eq!(sweep(&remains), [TrainerNo(1)]);
+    assert!(child.poll(None).unwrap());
+    while !sweep(&remains).is_empty() {}
+    assert!(!neighbour.pidfd().is_dead().unwrap());
+    neighbour.signal(Signal::Kill);
+    ended(&neighbour);
+    drop(Remains::of(TrainerNo(2), neighbour));
+}
+
+#[test]
+fn what_hides_its_origin_is_known_by_its_parents_if_it_is_signalled_in_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let script =
+        "setsid env -i /bin/sh -c 'echo $$ > child; mv child ready; while :; do /bin/sleep 1; done' & wait";
+    let (process, _) = start(&shell(folder.path(), script)).unwrap();
+    let ready = folder.path().join("ready");
+    while !ready.exists() {
+        std::thread::yield_now();
+    }
+    let child: u32 = std::fs::read_to_string(ready).unwrap().trim().parse().unwrap();
+    let child = ProcessIdentity::of(child).unwrap().open().unwrap().unwrap();
+    process.signal(Signal::Terminate);
+    ended(&process);
+    let remains = [Remains::of(TrainerNo(1), process).unwrap()];
+    assert_eq!(sweep(&remains), [TrainerNo(1)]);
+    assert!(child.poll(None).unwrap());
 }
 
 #[tokio::test]
@@ -75,7 +115,7 @@ async fn output_and_environment_are_as_promised() {
     for run in 1..=2 {
         let (process, _) = start(&order).unwrap();
         assert_eq!(ended(&process), Exit::Code { code: 0 });
-        process.forget();
+        drop(Remains::of(TrainerNo(1), process));
         let text = std::fs::read_to_string(&order.log).unwrap();
         assert_eq!(text.matches("out\nerr\n").count(), run, "the log is appended to");
     }
@@ -84,6 +124,7 @@ async fn output_and_environment_are_as_promised() {
         "TRAINWIRE_SOCKET=/s",
         "TRAINWIRE_TOKEN=30313233343536373839616263646566",
         "TRAINWIRE_JOB_ID=job",
+        "TRAINWIRE_TRAINER=3031323334353637",
         "PYTHONUNBUFFERED=0", // the job's word counts
         "PYTHONFAULTHANDLER=1",
         "TRAINWIRE_PARAMS={\"lr\":1}",

@@ -108,7 +108,8 @@ pub enum Effect {
         /// With what.
         signal: Signal,
     },
-    /// The trainer is dead: signal what is left of its own group, close its log.
+    /// The trainer is dead: kill what is left of everything it started; answered by
+    /// [`Input::Gone`](super::Input::Gone).
     Forget {
         /// Which.
         trainer: TrainerNo,

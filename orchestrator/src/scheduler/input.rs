@@ -110,6 +110,12 @@ pub enum Input {
         /// The last lines of its output.
         log_tail: String,
     },
+    /// Nothing is left of a trainer that has ended, nor of what it started: the answer to
+    /// [`Effect::Forget`](super::Effect::Forget).
+    Gone {
+        /// Which.
+        trainer: TrainerNo,
+    },
     /// A Hello; its connection awaits [`Effect::Welcome`](super::Effect::Welcome) or [`Effect::Refuse`](super::Effect::Refuse).
     Hello {
         /// On which connection.

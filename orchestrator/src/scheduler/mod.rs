@@ -112,6 +112,7 @@ impl Scheduler {
                 self.spawned(now, trainer, Record::TrainerSpawned { trainer, pid, start_ticks, boot_id, log })
             }
             Input::Exited { trainer, exit, log_tail } => self.exited(now, trainer, exit, log_tail),
+            Input::Gone { trainer: _ } => {}
             Input::Hello { connection, job, hello, pid } => self.hello(now, connection, job, &hello, pid),
             Input::VersionMismatch { job, text } => self.version_mismatch(job, text),
             Input::Started { connection, delivery } => self.started(now, connection, delivery),
