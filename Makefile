@@ -31,6 +31,7 @@ examples: $(VENV)/installed ## run every example but torch_loop.py, which needs 
 	trainwire run examples/attached.toml & job=$$!; \
 	python examples/attached.py || { kill $$job; exit 1; }; wait $$job
 	cargo run --quiet --locked -p trainwire --example embed
+	cargo run --quiet --locked -p trainwire --example in_place
 
 .PHONY: test
 test: test-rust test-python lint-python ## run all tests, and the Python lints
