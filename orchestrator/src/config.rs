@@ -26,6 +26,10 @@ pub struct Config {
     /// Tasks up to this size, in bytes, travel through the socket; larger ones lie in sealed memory
     /// whose descriptor travels. Default 65,536, at most 1,048,576.
     pub inline_task_size_max: usize,
+    /// What trainers can have for themselves alone, one trainer a slot: see [`JobSpec::gpus`](crate::JobSpec::gpus).
+    /// Names as `CUDA_VISIBLE_DEVICES` takes them. `None`, the default, for the GPUs this process sees: those in
+    /// its own `CUDA_VISIBLE_DEVICES` where that is set, else those the NVIDIA driver lists.
+    pub slots: Option<Vec<String>>,
     /// From a connection to its Hello. Default 10 s.
     pub handshake_timeout: Duration,
     /// Unfinished tasks above which a submission is refused. Default 1,000,000.
@@ -48,6 +52,7 @@ impl Default for Config {
             socket_dir: PathBuf::from("/tmp"),
             socket_prefix: "ai-task-sock-".to_owned(),
             inline_task_size_max: INLINE_TASK_SIZE_BYTES_DEFAULT,
+            slots: None,
             handshake_timeout: Duration::from_secs(10),
             unfinished_tasks_max: 1_000_000,
             unfinished_bytes_max: 4 << 30,

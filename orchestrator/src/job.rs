@@ -83,6 +83,13 @@ pub struct JobSpec {
     /// A view that a trainer keeps takes room until it is dropped, and until the trainer's end where it was
     /// alive at a fork.
     pub slab: Option<u64>,
+    /// GPUs each trainer has for itself: that many of the orchestrator's [slots](crate::Config::slots), named in
+    /// `CUDA_VISIBLE_DEVICES` and `TRAINWIRE_SLOTS`. They go to the next trainer when nothing is left of this
+    /// one. Default 0: it takes none, and sees what the orchestrator sees. Trainers started by hand get none.
+    pub gpus: u32,
+    /// As [`gpus`](Self::gpus), for slots that are no GPUs: `CUDA_VISIBLE_DEVICES` stays as it is. A job has
+    /// the one or the other. Default 0.
+    pub slots: u32,
     /// Drain a trainer after a failed task and start another. Default true: a CUDA error sticks.
     pub replace_after_failure: bool,
     /// Failures of the trainer's code after which a task is dead. Default 1: no retry.
@@ -133,6 +140,8 @@ impl Default for JobSpec {
             open: false,
             durability: Durability::Durable,
             slab: None,
+            gpus: 0,
+            slots: 0,
             replace_after_failure: true,
             max_failures: 1,
             max_losses: 3,
@@ -216,6 +225,15 @@ impl JobSpec {
             .is_some_and(|size_bytes| !(SLAB_SIZE_BYTES_MIN..=SLAB_SIZE_BYTES_MAX).contains(&size_bytes))
         {
             return wrong("slab", "must be from 1 MiB to 1 TiB");
+        }
+        if self.gpus > 0 && self.slots > 0 {
+            return wrong("slots", "and gpus are two names for one thing; set one of them");
+        }
+        if self.gpus.max(self.slots) > 0 && self.command.is_empty() {
+            return wrong("gpus", "or slots need a command: trainers started by hand get none");
+        }
+        if self.gpus > 0 && self.environment.contains_key("CUDA_VISIBLE_DEVICES") {
+            return wrong("environment", "sets CUDA_VISIBLE_DEVICES, which gpus sets for each trainer");
         }
         let durations = [
             ("recv_timeout", self.recv_timeout),
@@ -313,7 +331,13 @@ mod tests {
     #[test]
     fn a_field_that_makes_no_sense_is_named() {
         type Spoil = fn(&mut JobSpec);
-        let cases: [(&str, Spoil); 12] = [
+        let cases: [(&str, Spoil); 15] = [
+            ("slots", |spec| (spec.gpus, spec.slots) = (1, 1)),
+            ("gpus", |spec| (spec.gpus, spec.command) = (1, Vec::new())),
+            ("environment", |spec| {
+                spec.gpus = 1;
+                spec.environment.insert("CUDA_VISIBLE_DEVICES".into(), "0".into());
+            }),
             ("poll_us", |spec| spec.poll_us = 1_001),
             ("slab", |spec| spec.slab = Some(4_096)),
             ("trainers", |spec| spec.trainers = 0),

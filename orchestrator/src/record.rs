@@ -78,6 +78,9 @@ pub enum Record {
         job: JobNo,
         /// What it will show at its first Hello, in hexadecimal.
         token: String,
+        /// What it has for itself alone, e.g. GPUs.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        slots: Vec<String>,
     },
     /// It runs.
     TrainerSpawned {
@@ -121,6 +124,11 @@ pub enum Record {
         exit: Exit,
         /// It never said Hello although it should have; three in a row fail the job.
         start_failed: bool,
+    },
+    /// Nothing is left of a trainer that had slots, nor of what it started: they are free.
+    SlotsFreed {
+        /// Which.
+        trainer: TrainerNo,
     },
     /// A task was handed to a trainer.
     Delivered {

@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::driver::{self, Parts};
 use crate::error::StartError;
 use crate::events::Feed;
+use crate::gpus;
 use crate::journal::{Entry, Journal, Reader, Writer};
 use crate::layout::Layout;
 use crate::metrics::MetricsWriter;
@@ -30,7 +31,11 @@ pub(crate) async fn start(config: Config) -> Result<Inner, StartError> {
     }
     check(&config)?;
     let budget = Arc::new(Budget::new(&config)?);
-    let mut scheduler = Scheduler::new(random()?);
+    let slots = match &config.slots {
+        Some(slots) => slots.clone(),
+        None => gpus::visible(),
+    };
+    let mut scheduler = Scheduler::new(random()?).with_slots(slots);
     let readiness =
         Readiness::new().map_err(|error| StartError::System { what: "epoll", text: error.to_string() })?;
     let (inbox_sender, inbox) = mpsc::channel(INBOX_MESSAGES_MAX);
@@ -88,6 +93,23 @@ fn check(config: &Config) -> Result<(), StartError> {
     }
     if !config.socket_dir.is_dir() {
         return wrong("socket_dir", format!("{:?} is not a folder", config.socket_dir));
+    }
+    let slots = config.slots.as_deref().unwrap_or_default();
+    let unfit = |name: &&String| {
+        name.is_empty() || name.contains(|c: char| c == ',' || c.is_control() || c.is_whitespace())
+    };
+    if let Some(name) = slots.iter().find(unfit) {
+        return wrong(
+            "slots",
+            format!("holds {name:?}; a name has no commas, spaces and control characters"),
+        );
+    }
+    if let Some((place, name)) = slots.iter().enumerate().find(|(place, name)| slots[..*place].contains(name))
+    {
+        return wrong(
+            "slots",
+            format!("names {name:?} twice, at {} again; each is one trainer's alone", place + 1),
+        );
     }
     if config.handshake_timeout.is_zero() {
         return wrong("handshake_timeout", "is 0; a time is needed".to_owned());

@@ -148,8 +148,31 @@ pub enum Wait {
         /// On their way out.
         leaving: usize,
     },
+    /// Slots for one more trainer: others have them.
+    Slots {
+        /// How many it takes.
+        needed: usize,
+        /// How many are free.
+        free: usize,
+        /// Jobs whose turn is before.
+        ahead: usize,
+    },
     /// A trainer started by hand: the job has no command.
     TrainerByHand,
+}
+
+/// Who has a [slot](crate::Config::slots).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SlotStatus {
+    /// As configured.
+    pub name: String,
+    /// The trainer that has it; `None` while it is free.
+    pub trainer: Option<TrainerNo>,
+    /// That trainer's job.
+    pub job_id: Option<String>,
+    /// The trainer has ended, but something it started has not: nobody else gets the slot before.
+    pub leftover: bool,
 }
 
 /// A trainer that has not ended.

@@ -107,6 +107,18 @@ impl Job {
         self
     }
 
+    /// See [`JobSpec::gpus`].
+    pub fn gpus(mut self, count: u32) -> Self {
+        self.spec.gpus = count;
+        self
+    }
+
+    /// See [`JobSpec::slots`].
+    pub fn slots(mut self, count: u32) -> Self {
+        self.spec.slots = count;
+        self
+    }
+
     /// See [`JobSpec::max_failures`].
     pub fn max_failures(mut self, count: u32) -> Self {
         self.spec.max_failures = count;

@@ -14,6 +14,7 @@ mod polling;
 mod retries;
 mod silence;
 mod slab;
+mod slots;
 mod sockets;
 mod starts;
 mod stops;

@@ -85,6 +85,10 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "DIR", default_value = "/tmp", help_heading = "Job")]
     pub(crate) socket_dir: PathBuf,
 
+    /// What --gpus is taken from: names as CUDA_VISIBLE_DEVICES takes them [default: the GPUs trainwire sees]
+    #[arg(long, value_name = "NAME,NAME", value_delimiter = ',', help_heading = "Job")]
+    pub(crate) slots: Option<Vec<String>>,
+
     #[command(flatten)]
     pub(crate) limits: Limits,
 
@@ -167,6 +171,7 @@ stop_grace and term_grace; the second kills them. SIGTERM and SIGHUP do the same
 
 Environment of a trainer:
   TRAINWIRE_SOCKET, TRAINWIRE_TOKEN, TRAINWIRE_JOB_ID
+  With --gpus also TRAINWIRE_SLOTS and CUDA_VISIBLE_DEVICES
   Without a spec and --hyperparams-file, or with script = true in a spec, also TRAINWIRE_PARAMS, TRAINWIRE_TASK_ID,
   TRAINWIRE_MODEL_NAME, TRAINWIRE_MAX_EPOCHS, TRAINWIRE_ATTEMPT, TRAINWIRE_WORKDIR
 

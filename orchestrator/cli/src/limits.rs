@@ -22,6 +22,12 @@ pub(crate) struct Limits {
     /// Microseconds to poll for an answer before sleeping: faster with a core to spare for each end, slower without [default: 0]
     #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<u32>::new().range(0..=POLL_US_MAX.into()))]
     poll_us: Option<u32>,
+    /// GPUs, or other --slots, each trainer has for itself: named in CUDA_VISIBLE_DEVICES [default: 0]
+    #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<u32>::new().range(0..=SLOTS_MAX.into()))]
+    gpus: Option<u32>,
+    /// The same for what is no GPU; a key of specs alone.
+    #[arg(skip)]
+    slots: Option<u32>,
     /// Failures of the trainer's code (an exception, an exit code) after which a task is given up [default: 1]
     #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<u32>::new().range(1..))]
     max_failures: Option<u32>,
@@ -77,6 +83,8 @@ impl Limits {
             "trainers" => Slot::Count(&mut self.trainers, TRAINERS_MAX),
             "window" => Slot::Count(&mut self.window, WINDOW_MAX),
             "poll_us" => Slot::Amount(&mut self.poll_us, POLL_US_MAX),
+            "gpus" => Slot::Amount(&mut self.gpus, SLOTS_MAX),
+            "slots" => Slot::Amount(&mut self.slots, SLOTS_MAX),
             "max_failures" => Slot::Count(&mut self.max_failures, u32::MAX),
             "max_losses" => Slot::Count(&mut self.max_losses, u32::MAX),
             "recv_timeout" => Slot::Duration(&mut self.recv_timeout, false),
@@ -102,6 +110,8 @@ impl Limits {
         set(&mut spec.trainers, self.trainers);
         set(&mut spec.window, self.window);
         set(&mut spec.poll_us, self.poll_us);
+        set(&mut spec.gpus, self.gpus);
+        set(&mut spec.slots, self.slots);
         set(&mut spec.max_failures, self.max_failures);
         set(&mut spec.max_losses, self.max_losses);
         set(&mut spec.recv_timeout, self.recv_timeout);
@@ -119,6 +129,9 @@ impl Limits {
 
 /// Far more processes than one machine trains with; catches a slip of the finger.
 const TRAINERS_MAX: u32 = 1_024;
+
+/// More than one machine has; catches a slip of the finger.
+const SLOTS_MAX: u32 = 1_024;
 
 /// What the library takes.
 const POLL_US_MAX: u32 = 1_000;

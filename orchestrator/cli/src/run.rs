@@ -39,6 +39,7 @@ async fn run_job(args: &RunArgs, plan: Plan, mut view: View) -> Result<Exit, Fai
     let config = Config {
         state_dir: Some(state_dir.clone()),
         socket_dir: args.socket_dir.clone(),
+        slots: args.slots.clone(),
         ..Config::default()
     };
     let orchestrator = Orchestrator::start(config).await.map_err(not_started)?;

@@ -13,7 +13,7 @@ use crate::events::Feed;
 use crate::job::Durability;
 use crate::outcome::{TaskEnd, TaskOutcome};
 use crate::record::TaskNo;
-use crate::status::{AttemptLog, JobStatus, TaskCounts, TaskStatus};
+use crate::status::{AttemptLog, JobStatus, SlotStatus, TaskCounts, TaskStatus};
 
 impl Orchestrator {
     /// All jobs of the journal, those that have ended too, in the order of their submission.
@@ -35,6 +35,15 @@ impl Orchestrator {
         let query = Query::Job { job_id: job_id.clone(), reply };
         let found = self.inner.ask(Message::Ask(query), answer).await?;
         Ok(found.map(|(feed, durability)| self.handle(feed, durability)))
+    }
+
+    /// Who has which of the [slots](crate::Config::slots).
+    ///
+    /// # Errors
+    /// The orchestrator is gone.
+    pub async fn slots(&self) -> Result<Vec<SlotStatus>, OrchestratorError> {
+        let (reply, answer) = oneshot::channel();
+        self.inner.ask(Message::Ask(Query::Slots { reply }), answer).await
     }
 
     pub(super) fn handle(&self, feed: Arc<Feed>, durability: Durability) -> JobHandle {

@@ -15,7 +15,8 @@ pub(super) fn attribute(state: &Durable, record: &Record) -> (Option<JobNo>, Opt
         | Record::JobEnded { job } => (Some(*job), None, None),
         Record::TrainerSpawned { trainer, .. }
         | Record::TrainerNoticed { trainer, .. }
-        | Record::TrainerEnded { trainer, .. } => (of_trainer(*trainer), None, None),
+        | Record::TrainerEnded { trainer, .. }
+        | Record::SlotsFreed { trainer } => (of_trainer(*trainer), None, None),
         Record::TaskSubmitted { task, job, .. } => (Some(*job), Some(*task), None),
         Record::Closed { task, .. } => (of_task(*task), Some(*task), None),
         Record::Delivered { task, attempt, .. } => (of_task(*task), Some(*task), Some(*attempt)),

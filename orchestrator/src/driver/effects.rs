@@ -14,8 +14,8 @@ impl Driver {
             Effect::Answer { ticket, answer } => self.answer(ticket, answer),
             Effect::Bind { job } => self.bind(job),
             Effect::Unbind { job } => self.unbind(job),
-            Effect::Spawn { trainer, job, token, script_task } => {
-                self.spawn(trainer, job, token, script_task)
+            Effect::Spawn { trainer, job, token, slots, script_task } => {
+                self.spawn(trainer, job, token, slots, script_task)
             }
             Effect::Welcome { connection, welcome } => self.welcome(connection, welcome),
             Effect::Refuse { connection, refused } => {

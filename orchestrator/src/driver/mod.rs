@@ -198,6 +198,7 @@ pub(crate) async fn run(parts: Parts) {
         metrics: parts.metrics,
         sender: parts.sender,
     };
+    driver.forget_leftovers();
     let error = driver.drive(inbox, commits, shutdown).await;
     driver.close(&error);
     stopped.send_replace(Some(error));

@@ -11,7 +11,7 @@ use super::Driver;
 use crate::events::Feed;
 use crate::job::Durability;
 use crate::record::{JobNo, TaskNo};
-use crate::status::{JobStatus, TaskStatus};
+use crate::status::{JobStatus, SlotStatus, TaskStatus};
 
 /// A job, and where its tasks are kept.
 pub(crate) type Found = (Arc<Feed>, Durability);
@@ -22,6 +22,7 @@ pub(crate) enum Query {
     Job { job_id: JobId, reply: oneshot::Sender<Option<Found>> },
     Status { feed: Arc<Feed>, reply: oneshot::Sender<Option<JobStatus>> },
     Tasks { job: JobNo, range: Range<usize>, reply: oneshot::Sender<Vec<TaskStatus>> },
+    Slots { reply: oneshot::Sender<Vec<SlotStatus>> },
     Task { job: JobNo, task: TaskNo, reply: oneshot::Sender<Option<TaskStatus>> },
 }
 
@@ -52,6 +53,10 @@ impl Driver {
                 let page = &tasks[range.start.min(end)..end];
                 let statuses = self.scheduler.task_statuses(self.scheduler_now(), job, page);
                 self.answer_with(reply, statuses);
+            }
+            Query::Slots { reply } => {
+                let slots = self.scheduler.slots();
+                self.answer_with(reply, slots);
             }
             Query::Task { job, task, reply } => {
                 let status = self.scheduler.task_statuses(self.scheduler_now(), job, &[task]).pop();

@@ -6,8 +6,8 @@ use tokio::task::spawn_blocking;
 
 use super::{Driver, Followup, Message, TrainerSlot};
 use crate::process::{Remains, sweep};
-use crate::record::TrainerNo;
-use crate::scheduler::Input;
+use crate::record::{Exit, TrainerNo};
+use crate::scheduler::{Input, TrainerState};
 
 /// Of whom something may be left.
 #[derive(Default)]
@@ -32,7 +32,7 @@ impl Driver {
                 self.readiness.remove(process.pidfd());
                 Remains::of(trainer, process)
             }
-            Some(TrainerSlot::Starting { .. }) | None => None,
+            Some(TrainerSlot::Starting { .. }) | None => self.started_before(trainer),
         };
         match remains {
             Some(remains) => {
@@ -40,6 +40,23 @@ impl Driver {
                 self.leftovers.waiting.push(leftover);
             }
             None => self.gone(trainer),
+        }
+    }
+
+    /// What an orchestrator before this one had not seen the end of.
+    pub(super) fn forget_leftovers(&mut self) {
+        let leftovers: Vec<_> = self.scheduler.state().leftovers().collect();
+        for trainer in leftovers {
+            self.forget(trainer);
+        }
+    }
+
+    /// The remains of a trainer whose process was never ours; `None` where there cannot be any.
+    fn started_before(&self, trainer: TrainerNo) -> Option<Remains> {
+        let ended = self.scheduler.state().trainer(trainer)?;
+        match &ended.state {
+            TrainerState::Ended { exit: Exit::NotStarted { .. }, .. } => None,
+            _ => Some(Remains::by_mark(trainer, ended.token()?)),
         }
     }
 

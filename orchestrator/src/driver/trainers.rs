@@ -34,6 +34,7 @@ impl Driver {
         trainer: TrainerNo,
         job: JobNo,
         token: Token,
+        slots: Vec<String>,
         script_task: Option<(TaskNo, u32)>,
     ) {
         let Some(slot) = self.jobs.get(&job) else { return };
@@ -48,6 +49,7 @@ impl Driver {
             token,
             socket: self.layout.socket(&job_id),
             log: self.layout.log(&job_id, trainer),
+            slots,
             script,
             job_id,
         };

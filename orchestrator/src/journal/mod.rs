@@ -108,6 +108,7 @@ fn must_sync(record: &Record) -> bool {
         | Record::TrainerSpawned { .. }
         | Record::TrainerNoticed { .. }
         | Record::TrainerEnded { .. }
+        | Record::SlotsFreed { .. }
         | Record::Delivered { .. }
         | Record::Started { .. }
         | Record::Stopping { .. }

@@ -26,6 +26,8 @@ pub(crate) struct Order {
     pub(crate) token: Token,
     pub(crate) socket: PathBuf,
     pub(crate) log: PathBuf,
+    /// What it has for itself alone.
+    pub(crate) slots: Vec<String>,
     /// Script jobs: what the process is started for.
     pub(crate) script: Option<ScriptTask>,
 }
@@ -49,13 +51,21 @@ pub(crate) fn spawn(order: &Order) -> Result<(TrainerProcess, ProcessIdentity), 
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::null()).process_group(0);
     // Of a trainer this orchestrator may itself be started by.
-    for name in ["TRAINWIRE_SOCKET", "TRAINWIRE_TOKEN", "TRAINWIRE_JOB_ID"].iter().chain(SCRIPT_VARIABLES) {
+    for name in
+        [SLOTS, "TRAINWIRE_SOCKET", "TRAINWIRE_TOKEN", "TRAINWIRE_JOB_ID"].iter().chain(SCRIPT_VARIABLES)
+    {
         command.env_remove(name);
     }
     command.envs(&order.spec.environment);
     command.env("TRAINWIRE_SOCKET", &order.socket);
     command.env("TRAINWIRE_TOKEN", order.token.to_hex());
     command.env("TRAINWIRE_JOB_ID", order.job_id.as_str());
+    if !order.slots.is_empty() {
+        command.env(SLOTS, order.slots.join(","));
+    }
+    if order.spec.gpus > 0 {
+        command.env("CUDA_VISIBLE_DEVICES", order.slots.join(","));
+    }
     let mark = Mark::of(&order.token);
     command.env(mark::VARIABLE, mark.to_hex());
     for name in ["PYTHONUNBUFFERED", "PYTHONFAULTHANDLER"] {
@@ -162,6 +172,8 @@ fn explain(program: &str, spec: &JobSpec, error: &io::Error) -> String {
         _ => format!("{program} was not started: {error}"),
     }
 }
+
+const SLOTS: &str = "TRAINWIRE_SLOTS";
 
 const SCRIPT_VARIABLES: &[&str] = &[
     "TRAINWIRE_PARAMS",

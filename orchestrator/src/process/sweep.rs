@@ -15,6 +15,7 @@ use std::fs;
 use std::path::Path;
 
 use nix::unistd::getpid;
+use trainwire_protocol::id::Token;
 use trainwire_unix::{PidFd, ProcessIdentity, Signal};
 
 use super::TrainerProcess;
@@ -37,6 +38,11 @@ impl Remains {
     pub(crate) fn of(trainer: TrainerNo, process: TrainerProcess) -> Option<Self> {
         process.kill_group();
         Some(Self { trainer, mark: process.mark()?, process: Some(process) })
+    }
+
+    /// Of a trainer that was started by an orchestrator before this one.
+    pub(crate) fn by_mark(trainer: TrainerNo, token: &Token) -> Self {
+        Self { trainer, mark: Mark::of(token), process: None }
     }
 
     fn group(&self) -> Option<i32> {

@@ -111,6 +111,7 @@ async fn output_and_environment_are_as_promised() {
     let mut order = shell(folder.path(), script);
     let task =
         TaskBuilder::new("t", "m").hyperparams(b"\x81\xa2lr\x01".to_vec()).max_epochs(7).build().unwrap();
+    order.slots = vec!["0".to_owned(), "GPU-5".to_owned()];
     order.script = Some(ScriptTask { task, attempt: 2, work: folder.path().join("work") });
     for run in 1..=2 {
         let (process, _) = start(&order).unwrap();
@@ -124,6 +125,7 @@ async fn output_and_environment_are_as_promised() {
         "TRAINWIRE_SOCKET=/s",
         "TRAINWIRE_TOKEN=30313233343536373839616263646566",
         "TRAINWIRE_JOB_ID=job",
+        "TRAINWIRE_SLOTS=0,GPU-5",
         "TRAINWIRE_TRAINER=3031323334353637",
         "PYTHONUNBUFFERED=0", // the job's word counts
         "PYTHONFAULTHANDLER=1",
@@ -191,6 +193,7 @@ fn shell(folder: &Path, script: &str) -> Order {
         token: Token(*b"0123456789abcdef"),
         socket: "/s".into(),
         log: folder.join("logs/trainer-1.log"),
+        slots: Vec::new(),
         script: None,
     }
 }

@@ -58,8 +58,11 @@ impl Durable {
                     state: TaskState::Queued,
                 });
             }
-            Record::TrainerSpawning { trainer, job, token } => {
+            Record::TrainerSpawning { trainer, job, token, slots } => {
                 let token = Token::from_hex(token)?;
+                if !slots.is_empty() {
+                    self.slots.insert(*trainer, slots.clone());
+                }
                 self.add_trainer(*trainer, *job, TrainerState::Spawning { token, pid: None })?;
             }
             Record::TrainerSpawned { trainer, pid: started, .. } => {
@@ -86,11 +89,12 @@ impl Durable {
             }
             Record::TrainerEnded { trainer, exit, start_failed } => {
                 let ended = at_mut(&mut self.trainers, trainer.0)?;
-                ended.state = TrainerState::Ended { exit: exit.clone() };
+                ended.state = TrainerState::Ended { exit: exit.clone(), token: ended.token().copied() };
                 let job = at_mut(&mut self.jobs, ended.job.0)?;
                 job.trainers.remove(trainer);
                 job.start_failures += u32::from(*start_failed);
             }
+            Record::SlotsFreed { trainer } => drop(self.slots.remove(trainer)),
             Record::Delivered { delivery, task, trainer, attempt, .. } => {
                 next(&self.deliveries, *delivery)?;
                 let holder = at_mut(&mut self.trainers, trainer.0)?;

@@ -43,6 +43,8 @@ pub enum Effect {
         job: JobNo,
         /// For its environment.
         token: Token,
+        /// Also for its environment: what it has for itself alone.
+        slots: Vec<String>,
         /// Script jobs: the task whose parameters go into the environment, and its attempt.
         script_task: Option<(TaskNo, u32)>,
     },

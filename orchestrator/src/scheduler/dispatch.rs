@@ -1,8 +1,7 @@
 //! Who gets what: windows, the start of trainers, and letting go of those without work.
 
 use std::mem;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use trainwire_protocol::id::{Delivery, Token};
 use trainwire_protocol::message::{Deliver, Place};
@@ -35,6 +34,17 @@ impl Scheduler {
     /// Fills a trainer's window, as far as there are due tasks.
     pub(super) fn refill(&mut self, now: Instant, trainer: TrainerNo) {
         self.shut(trainer);
+        if self.gives_way(now, trainer) {
+            // Further tasks in hand come to their end first.
+            if self
+                .trainers
+                .get(&trainer)
+                .is_some_and(|live| live.delivered_at.is_empty() && live.takes_work())
+            {
+                self.let_go(now, trainer, "slots_wanted");
+            }
+            return;
+        }
         loop {
             let Some(live) = self.trainers.get_mut(&trainer) else { return };
             let Some(job) = self.jobs.get_mut(&live.job) else { return };
@@ -79,6 +89,7 @@ impl Scheduler {
         self.record(Record::Delivered { delivery, task: task_no, trainer, attempt, log_from: None });
         if let Some(live) = self.trainers.get_mut(&trainer) {
             live.delivered_at.push_back((delivery, now));
+            live.turn_began.get_or_insert(now);
             live.held_bytes += size_bytes;
         }
         delivery
@@ -102,45 +113,48 @@ impl Scheduler {
         self.effect(Effect::Deliver { connection, task: delivered.task, deliver });
     }
 
-    /// Starts a trainer for each due task nobody has room for, as far as there are slots.
-    fn start_trainers(&mut self, now: Instant, job_no: JobNo) {
-        let Some(spec) = self.spec(job_no).map(Arc::clone) else { return };
-        while let Some(live) = self.jobs.get_mut(&job_no)
-            && live.bound
+    /// Starts a trainer for each due task nobody has room for, as many as the job may have.
+    fn start_trainers(&mut self, now: Instant, job: JobNo) {
+        if self.spec(job).is_some_and(|spec| spec.slots_of_trainer() > 0) {
+            return self.start_with_slots(now, job);
+        }
+        while self.wants_trainer(job) && self.start_trainer(now, job, Vec::new()) {}
+    }
+
+    /// Whether one more would have something to do, and may be started.
+    pub(super) fn wants_trainer(&self, job: JobNo) -> bool {
+        let (Some(live), Some(spec)) = (self.jobs.get(&job), self.spec(job)) else { return false };
+        live.bound
             && !live.start_held
             && !spec.command.is_empty()
             && live.spawned < spec.trainers
             && live.starting < live.ready.len()
-        {
-            let Some(token) = self.tokens.pop() else {
-                self.token_starved.insert(job_no);
-                return;
-            };
-            live.spawned += 1;
-            let script_task = if spec.script { live.ready.pop_first() } else { None };
-            live.starting += usize::from(!spec.script);
-            self.start_trainer(now, job_no, token, script_task, spec.start_timeout);
-        }
     }
 
-    fn start_trainer(
-        &mut self,
-        now: Instant,
-        job: JobNo,
-        token: Token,
-        script_task: Option<TaskNo>,
-        start_timeout: Duration,
-    ) {
+    /// Starts one; `false` as long as there is no token for it.
+    pub(super) fn start_trainer(&mut self, now: Instant, job: JobNo, slots: Vec<String>) -> bool {
+        let (Some(spec), Some(live)) = (self.state.job(job).map(|job| &job.spec), self.jobs.get_mut(&job))
+        else {
+            return false;
+        };
+        let Some(token) = self.tokens.pop() else {
+            self.token_starved.insert(job);
+            return false;
+        };
+        live.spawned += 1;
+        let script_task = if spec.script { live.ready.pop_first() } else { None };
+        live.starting += usize::from(!spec.script);
         let trainer = TrainerNo(self.state.trainers.len() as u64 + 1);
         let deadline = match script_task {
             Some(_) => None,
-            None => self.deadlines.arm(now, start_timeout, Due::Start(trainer)),
+            None => self.deadlines.arm(now, spec.start_timeout, Due::Start(trainer)),
         };
         let script_task_attempt =
             script_task.and_then(|number| Some((number, self.state.task(number)?.starts + 1)));
         self.trainers.insert(trainer, LiveTrainer::new(job, Service::Starting { script_task, deadline }));
-        self.record(Record::TrainerSpawning { trainer, job, token: token.to_hex() });
-        self.effect(Effect::Spawn { trainer, job, token, script_task: script_task_attempt });
+        self.record(Record::TrainerSpawning { trainer, job, token: token.to_hex(), slots: slots.clone() });
+        self.effect(Effect::Spawn { trainer, job, token, slots, script_task: script_task_attempt });
+        true
     }
 
     pub(super) fn more_tokens(&mut self, now: Instant, tokens: Vec<Token>) {

@@ -22,6 +22,8 @@ pub(super) struct LiveJob {
     pub(super) spawned: u32,
     /// Of those, the ones a task may still wait for.
     pub(super) starting: usize,
+    /// It stands in the queue for slots.
+    pub(super) waits_for_slots: bool,
     /// No starts until [`Due::Respawn`]: one has just failed.
     pub(super) start_held: bool,
     /// A trainer of another protocol version was refused; in words.
@@ -46,6 +48,8 @@ pub(super) struct LiveTrainer {
     pub(super) window: usize,
     /// When each delivery in hand was made, oldest first.
     pub(super) delivered_at: VecDeque<(DeliveryNo, Instant)>,
+    /// Of one with slots: when it was first given a task.
+    pub(super) turn_began: Option<Instant>,
     /// Bytes of the tasks in hand.
     pub(super) held_bytes: u64,
     /// Under which count it is in its job's `open`.
@@ -110,6 +114,7 @@ impl LiveTrainer {
             quiet: false,
             window: 1,
             delivered_at: VecDeque::new(),
+            turn_began: None,
             held_bytes: 0,
             open_at: None,
             lost_at: None,

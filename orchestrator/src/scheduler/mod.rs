@@ -16,6 +16,7 @@
 //! | `exits` | what a death says about the deliveries it took along |
 //! | `retry` | what becomes of a task after a delivery |
 //! | `deadlines` | what falls due when |
+//! | `slots` | who gets the GPUs, and when they are free again |
 //! | `state`, `apply` | what the records say, and the only code that changes it |
 //! | `live` | what a restart forgets |
 //! | `status` | what a task waits for, in answer to a question; decides nothing |
@@ -44,6 +45,7 @@ mod over;
 mod presence;
 mod reports;
 mod retry;
+mod slots;
 mod state;
 mod status;
 mod submit;
@@ -56,6 +58,7 @@ pub use state::{Delivered, Durable, Holder, Job, Task, TaskState, Trainer, Train
 
 use deadlines::{Deadlines, Due};
 use live::{LiveJob, LiveTrainer};
+use slots::Slots;
 
 /// See the module.
 #[derive(Debug)]
@@ -73,6 +76,7 @@ pub struct Scheduler {
     tokens: Vec<Token>,
     /// Jobs that would start a trainer if there were a token.
     token_starved: BTreeSet<JobNo>,
+    slots: Slots,
     deadlines: Deadlines,
     out: Decision,
 }
@@ -89,6 +93,7 @@ impl Scheduler {
             payloads: BTreeMap::new(),
             tokens: Vec::new(),
             token_starved: BTreeSet::new(),
+            slots: Slots::default(),
             deadlines: Deadlines::default(),
             out: Decision::default(),
         }
@@ -112,7 +117,7 @@ impl Scheduler {
                 self.spawned(now, trainer, Record::TrainerSpawned { trainer, pid, start_ticks, boot_id, log })
             }
             Input::Exited { trainer, exit, log_tail } => self.exited(now, trainer, exit, log_tail),
-            Input::Gone { trainer: _ } => {}
+            Input::Gone { trainer } => self.gone(now, trainer),
             Input::Hello { connection, job, hello, pid } => self.hello(now, connection, job, &hello, pid),
             Input::VersionMismatch { job, text } => self.version_mismatch(job, text),
             Input::Started { connection, delivery } => self.started(now, connection, delivery),

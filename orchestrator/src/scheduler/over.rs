@@ -88,6 +88,7 @@ impl Scheduler {
             self.token_starved.remove(&job);
             self.record(Record::JobEnded { job });
             self.effect(Effect::Unbind { job });
+            self.give_slots(now);
         }
     }
 }

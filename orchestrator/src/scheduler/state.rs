@@ -3,7 +3,7 @@
 //! Only [`Durable::apply`] changes any of it, so that a replay of the journal gives the state that
 //! was lived. What a restart forgets (connections, deadlines, queues) is in `live.rs`.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use trainwire_protocol::id::Token;
@@ -20,6 +20,8 @@ pub struct Durable {
     pub(super) tasks: Vec<Task>,
     pub(super) trainers: Vec<Trainer>,
     pub(super) deliveries: Vec<Delivered>,
+    /// Slots that are taken, until nothing is left of the trainer.
+    pub(super) slots: BTreeMap<TrainerNo, Vec<String>>,
 }
 
 /// A job.
@@ -165,6 +167,8 @@ pub enum TrainerState {
     Ended {
         /// How.
         exit: Exit,
+        /// By which what it started is known; absent for one started by hand.
+        token: Option<Token>,
     },
 }
 
@@ -192,6 +196,14 @@ impl Durable {
     /// A delivery by its number, over or not.
     pub fn delivery(&self, number: DeliveryNo) -> Option<&Delivered> {
         at(&self.deliveries, number)
+    }
+
+    /// Trainers that have ended, and of whose processes something may be left.
+    pub fn leftovers(&self) -> impl Iterator<Item = TrainerNo> {
+        let ended = |trainer: &TrainerNo| {
+            matches!(self.trainer(*trainer).map(|trainer| &trainer.state), Some(TrainerState::Ended { .. }))
+        };
+        self.slots.keys().copied().filter(move |trainer| ended(trainer))
     }
 
     /// The task a delivery is out with; `None` once it is over.
@@ -235,6 +247,14 @@ impl TaskState {
 }
 
 impl Trainer {
+    /// What it was given at its start; absent for one started by hand.
+    pub fn token(&self) -> Option<&Token> {
+        match &self.state {
+            TrainerState::Spawning { token, .. } => Some(token),
+            TrainerState::Bound { token, .. } | TrainerState::Ended { token, .. } => token.as_ref(),
+        }
+    }
+
     /// Started by hand: no token.
     pub fn is_attached(&self) -> bool {
         matches!(self.state, TrainerState::Bound { token: None, .. })

@@ -122,6 +122,8 @@ impl Scheduler {
             let due = self.deadlines.iter().find(|(_, due)| *due == Due::Respawn(number));
             let left = due.map_or(Duration::ZERO, |(at, _)| at.saturating_duration_since(now));
             Wait::NextStart { left }
+        } else if let Some(SlotsWanted { needed, free, ahead }) = self.slots_wanted(number) {
+            Wait::Slots { needed, free, ahead }
         } else if unresponsive + disconnected + leaving > 0 {
             Wait::TrainersUnavailable { unresponsive, disconnected, leaving }
         } else if job.spec.command.is_empty() {
@@ -163,4 +165,11 @@ fn pid(trainer: &Trainer) -> Option<i32> {
         TrainerState::Bound { pid, .. } => Some(pid),
         TrainerState::Ended { .. } => None,
     }
+}
+
+/// How it stands with a job that waits for slots.
+pub(super) struct SlotsWanted {
+    pub(super) needed: usize,
+    pub(super) free: usize,
+    pub(super) ahead: usize,
 }

@@ -49,6 +49,13 @@ impl Scheduler {
             return self.compare(job, &spec, &tasks, job_id);
         }
         all_different(&tasks, job_id.as_str())?;
+        let (needed, total) = (spec.slots_of_trainer() as usize, self.slots_total());
+        if needed > total {
+            let text = format!(
+                "a trainer of job {job_id} needs {needed} slots, and there are {total}; ask for fewer, or start the orchestrator with more"
+            );
+            return Err(("too_few_slots", text));
+        }
 
         let job = JobNo(self.state.jobs.len() as u64 + 1);
         self.record(Record::JobSubmitted { job, spec: Box::new(spec) });

@@ -119,7 +119,12 @@ async fn those_who_listen_are_told_when_the_orchestrator_ends() {
 fn a_token_is_in_no_event() {
     let feed = Feed::new(JobNo(1), JobId::new("a").unwrap(), Some(10));
     let token = "secret".to_owned();
-    let record = Record::TrainerSpawning { trainer: crate::record::TrainerNo(1), job: JobNo(1), token };
+    let record = Record::TrainerSpawning {
+        trainer: crate::record::TrainerNo(1),
+        job: JobNo(1),
+        token,
+        slots: Vec::new(),
+    };
     feed.publish(Entry { record, ..entry(1, 9) });
     let (events, _) = feed.kept_since(Seq::START, 9);
     assert!(!format!("{events:?}").contains("secret"));

@@ -30,7 +30,7 @@ impl Run {
 
     fn begin(&mut self, task: &str) -> &mut Self {
         let (trainer, job) = (TrainerNo(1), JobNo(1));
-        self.then(None, Record::TrainerSpawning { trainer, job, token: String::new() });
+        self.then(None, Record::TrainerSpawning { trainer, job, token: String::new(), slots: Vec::new() });
         let log = "/logs/trainer-1.log".into();
         self.then(
             None,

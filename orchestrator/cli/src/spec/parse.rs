@@ -43,6 +43,8 @@ pub(super) const SPEC_KEYS: &[&str] = &[
     "trainers",
     "window",
     "poll_us",
+    "gpus",
+    "slots",
     "max_failures",
     "max_losses",
     "recv_timeout",

@@ -60,7 +60,11 @@ fn record_fields(record: &Record) -> Option<(&'static str, Value)> {
             "task_submitted",
             json!({ "model_name": model_name, "max_epochs": max_epochs, "size_bytes": size_bytes }),
         ),
-        Record::TrainerSpawning { trainer, .. } => ("trainer_starting", json!({ "trainer": trainer })),
+        Record::TrainerSpawning { trainer, slots, .. } => {
+            let slots = (!slots.is_empty()).then_some(slots);
+            ("trainer_starting", json!({ "trainer": trainer, "slots": slots }))
+        }
+        Record::SlotsFreed { trainer } => ("slots_freed", json!({ "trainer": trainer })),
         Record::TrainerSpawned { trainer, pid, log, .. } => {
             ("trainer_started", json!({ "trainer": trainer, "pid": pid, "log": log }))
         }

@@ -64,6 +64,30 @@ fn hyperparameters_come_from_files_fifos_and_standard_input() {
 }
 
 #[test]
+fn trainers_have_their_gpus_for_themselves() {
+    let sandbox = Sandbox::new();
+    let script = "echo $CUDA_VISIBLE_DEVICES $TRAINWIRE_SLOTS >> out";
+    let ran = sandbox.run(&[
+        "--slots=4,GPU-a",
+        "--gpus=2",
+        "--trainers=2",
+        "--grid=n=1,2",
+        "--",
+        "sh",
+        "-c",
+        script,
+    ]);
+    assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
+    let out = std::fs::read_to_string(sandbox.path("out")).unwrap();
+    assert_eq!(out, "4,GPU-a 4,GPU-a\n4,GPU-a 4,GPU-a\n");
+    let ran = sandbox.run(&["--slots=4", "--gpus=2", "--", "true"]);
+    assert!(ran.code != Some(0) && ran.stderr.contains("needs 2 slots, and there are 1"), "{}", ran.stderr);
+    sandbox.write("both.toml", "command = ['true']\ngpus = 1\nslots = 1\n");
+    let ran = sandbox.run(&["both.toml"]);
+    assert!(ran.code == Some(2) && ran.stderr.contains("set one of them"), "{:?} {}", ran.code, ran.stderr);
+}
+
+#[test]
 fn a_spec_is_run() {
     let sandbox = Sandbox::new();
     sandbox.write("params.msgpack", b"\x81\xa1b\x01");

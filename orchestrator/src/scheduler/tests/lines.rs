@@ -8,7 +8,13 @@ impl World {
             Record::JobSubmitted { spec, .. } => format!("submitted {}", spec.job_id),
             Record::TaskSubmitted { task_id, .. } => format!("submitted {task_id}"),
             Record::JobClosed { .. } => "job closed".into(),
-            Record::TrainerSpawning { trainer, .. } => format!("spawning T{}", trainer.0),
+            Record::TrainerSpawning { trainer, slots, .. } if slots.is_empty() => {
+                format!("spawning T{}", trainer.0)
+            }
+            Record::TrainerSpawning { trainer, slots, .. } => {
+                format!("spawning T{} with {}", trainer.0, slots.join(","))
+            }
+            Record::SlotsFreed { trainer } => format!("slots of T{} freed", trainer.0),
             Record::TrainerSpawned { trainer, .. } => format!("spawned T{}", trainer.0),
             Record::TrainerBound { trainer, attached: false, .. } => format!("bound T{}", trainer.0),
             Record::TrainerBound { trainer, .. } => format!("attached T{}", trainer.0),

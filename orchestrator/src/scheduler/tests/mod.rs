@@ -13,6 +13,7 @@ mod performance;
 mod properties;
 mod retries;
 mod scripts;
+mod slots;
 mod status;
 mod stops;
 mod tasks;

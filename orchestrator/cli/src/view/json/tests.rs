@@ -27,7 +27,19 @@ fn records() -> Vec<Record> {
             max_epochs: 3,
             size_bytes: 100,
         },
-        Record::TrainerSpawning { trainer: TrainerNo(1), job: JobNo(1), token: "s3cret".into() },
+        Record::TrainerSpawning {
+            trainer: TrainerNo(1),
+            job: JobNo(1),
+            token: "s3cret".into(),
+            slots: Vec::new(),
+        },
+        Record::TrainerSpawning {
+            trainer: TrainerNo(2),
+            job: JobNo(1),
+            token: "s3cret".into(),
+            slots: vec!["0".into()],
+        },
+        Record::SlotsFreed { trainer: TrainerNo(2) },
         Record::TrainerSpawned {
             trainer: TrainerNo(1),
             pid: 42,

@@ -52,6 +52,8 @@ enum Op {
         other: bool,
     },
     Close,
+    /// The oldest trainer of which nothing was heard since its end.
+    Gone,
 }
 
 fn ops() -> impl Strategy<Value = Vec<Op>> {
@@ -86,20 +88,24 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         3 => (0..12_u8, 0..3_u8, prop::bool::weighted(0.1))
             .prop_map(|(from, count, other)| Op::Add { from, count, other }),
         1 => Just(Op::Close),
+        4 => Just(Op::Gone),
     ];
     prop::collection::vec(op, 0..120)
 }
 
 fn specs() -> impl Strategy<Value = JobSpec> {
-    (1..4_u32, 1..5_u32, any::<bool>(), any::<bool>(), 1..4_u32, 1..4_u32, any::<bool>(), any::<bool>())
-        .prop_map(|(trainers, window, script, attach, max_failures, max_losses, replace, stall)| {
+    let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
+    (1..4_u32, 1..5_u32, 1..4_u32, 1..4_u32, 0..3_u32, flags).prop_map(
+        |(trainers, window, max_failures, max_losses, gpus, (script, attach, replace, stall))| {
             spec(|spec| {
                 (spec.trainers, spec.window, spec.script, spec.attach) = (trainers, window, script, attach);
+                spec.gpus = gpus;
                 (spec.max_failures, spec.max_losses) = (max_failures, max_losses);
                 spec.replace_after_failure = replace;
                 spec.stall_timeout = stall.then(|| seconds(20));
             })
-        })
+        },
+    )
 }
 
 proptest! {
@@ -129,5 +135,6 @@ proptest! {
         // A Scheduler without jobs holds nothing and waits for nothing.
         prop_assert!(run.scheduler.jobs.is_empty() && run.scheduler.trainers.is_empty());
         prop_assert!(run.scheduler.connections.is_empty() && run.scheduler.payloads.is_empty());
+        prop_assert!(state.slots.is_empty() && run.held.is_empty(), "slots are lost");
     }
 }

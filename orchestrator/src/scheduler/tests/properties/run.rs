@@ -22,12 +22,16 @@ pub(super) struct Run {
     ended: BTreeMap<DeliveryNo, u32>,
     pub(super) closed: BTreeMap<TaskNo, u32>,
     jobs_ended: BTreeMap<JobNo, u32>,
+    /// Slots by whom has them, as trainers are told.
+    pub(super) held: BTreeMap<String, TrainerNo>,
+    /// Dead, and something may be left of them.
+    remains: Vec<TrainerNo>,
 }
 
 impl Run {
     pub(super) fn new() -> Self {
         Self {
-            scheduler: Scheduler::new(3),
+            scheduler: Scheduler::new(3).with_slots(["0", "1", "2"].map(str::to_owned).to_vec()),
             replica: Scheduler::new(3),
             now: epoch(),
             tokens: 0,
@@ -41,6 +45,8 @@ impl Run {
             ended: BTreeMap::new(),
             closed: BTreeMap::new(),
             jobs_ended: BTreeMap::new(),
+            held: BTreeMap::new(),
+            remains: Vec::new(),
         }
     }
 
@@ -56,7 +62,14 @@ impl Run {
         for effect in effects {
             match effect {
                 Effect::Bind { job } => self.binds.push(job),
-                Effect::Spawn { trainer, .. } => self.spawns.push(trainer),
+                Effect::Spawn { trainer, slots, .. } => {
+                    self.spawns.push(trainer);
+                    for slot in slots {
+                        let before = self.held.insert(slot, trainer);
+                        assert_eq!(before, None, "a slot is held twice");
+                    }
+                }
+                Effect::Forget { trainer } => self.remains.push(trainer),
                 Effect::Drain { connection } => self.drains.push(connection),
                 Effect::Welcome { connection, .. } => drop(self.connected.insert(connection)),
                 Effect::Close { connection } => drop(self.connected.remove(&connection)),
@@ -226,6 +239,12 @@ impl Run {
             }
             Op::Submit(tasks) => self.submit(spec(|_| {}), tasks),
             Op::Add { from, count, other } => self.add(from, count, other),
+            Op::Gone if self.remains.is_empty() => {}
+            Op::Gone => {
+                let trainer = self.remains.remove(0);
+                self.held.retain(|_, holder| *holder != trainer);
+                self.input(Input::Gone { trainer });
+            }
             Op::Close => self.input(Input::Close { ticket: TICKET, job: JOB }),
         }
     }
@@ -286,6 +305,9 @@ impl Run {
                 self.scheduler.state().jobs.iter().flat_map(|job| &job.trainers).copied().collect();
             for trainer in trainers {
                 self.exit(trainer, exit);
+            }
+            while !self.remains.is_empty() {
+                self.perform(Op::Gone);
             }
             while let Some(connection) = self.drains.pop() {
                 self.input(Input::Drained { connection });
