@@ -214,6 +214,33 @@ pub enum Record {
     },
 }
 
+impl Record {
+    /// Whether it must be on the disk, and not only in the log, before anything follows from it. What is
+    /// answered or acknowledged must survive a power cut; what only says how far something is need not.
+    pub fn must_sync(&self) -> bool {
+        match self {
+            Self::JobSubmitted { .. }
+            | Self::TaskSubmitted { .. }
+            | Self::JobClosed { .. }
+            | Self::TrainerBound { .. }
+            | Self::Checkpointed { .. }
+            | Self::Ended { .. }
+            | Self::Closed { .. }
+            | Self::JobEnded { .. } => true,
+            Self::TrainerSpawning { .. }
+            | Self::TrainerSpawned { .. }
+            | Self::TrainerNoticed { .. }
+            | Self::TrainerEnded { .. }
+            | Self::SlotsFreed { .. }
+            | Self::Delivered { .. }
+            | Self::Started { .. }
+            | Self::Stopping { .. }
+            | Self::Stuck { .. }
+            | Self::Superseded { .. } => false,
+        }
+    }
+}
+
 /// Named numbers and texts.
 pub type Metrics = Vec<(String, Scalar)>;
 

@@ -54,7 +54,7 @@ pub(crate) struct Batch {
 impl Batch {
     /// Whether it must be on the disk, and not only in the log, before anyone hears of it.
     pub(crate) fn must_sync(&self) -> bool {
-        self.entries.iter().any(|entry| must_sync(&entry.record))
+        self.entries.iter().any(|entry| entry.record.must_sync())
     }
 }
 
@@ -89,31 +89,6 @@ impl Journal {
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
-    }
-}
-
-/// What is answered or acknowledged must survive a power cut; what only says how far something is
-/// need not.
-fn must_sync(record: &Record) -> bool {
-    match record {
-        Record::JobSubmitted { .. }
-        | Record::TaskSubmitted { .. }
-        | Record::JobClosed { .. }
-        | Record::TrainerBound { .. }
-        | Record::Checkpointed { .. }
-        | Record::Ended { .. }
-        | Record::Closed { .. }
-        | Record::JobEnded { .. } => true,
-        Record::TrainerSpawning { .. }
-        | Record::TrainerSpawned { .. }
-        | Record::TrainerNoticed { .. }
-        | Record::TrainerEnded { .. }
-        | Record::SlotsFreed { .. }
-        | Record::Delivered { .. }
-        | Record::Started { .. }
-        | Record::Stopping { .. }
-        | Record::Stuck { .. }
-        | Record::Superseded { .. } => false,
     }
 }
 

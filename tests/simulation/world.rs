@@ -1,0 +1,507 @@
+//! Everything together, under a clock that only moves when nothing is left to do.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use trainwire::Record;
+use trainwire::record::{Exit, TaskNo, TrainerNo};
+use trainwire::scheduler::{Input, Scheduler, Signal, Ticket};
+use trainwire_protocol::id::Token;
+
+use crate::chaos::Mischief;
+use crate::client::Client;
+use crate::disk::Disk;
+use crate::orchestrator::{Orchestrator, Order, Surroundings};
+use crate::random::Random;
+use crate::reader::{Promise, Reader};
+use crate::trainer::{Kind, Process, Seen};
+use crate::wire::{Towards, Wire};
+
+/// See the module.
+pub(crate) struct World {
+    seed: u64,
+    started: Instant,
+    now: Instant,
+    wall: SystemTime,
+    latency: Duration,
+    pace_ms: u64,
+    /// When something goes wrong next; `None` once it is quiet.
+    mischief_at: Option<Instant>,
+    /// Inputs so far.
+    events: u64,
+    /// From here on nothing goes wrong, and nobody new comes.
+    events_max: u64,
+    random: Random,
+    orchestrator: Orchestrator,
+    disk: Disk,
+    wires: BTreeMap<u64, Wire>,
+    last_wire: u64,
+    processes: BTreeMap<i32, Process>,
+    last_pid: i32,
+    starting: Vec<Starting>,
+    /// Whose remains are being removed, until when.
+    going: Vec<(Instant, TrainerNo)>,
+    /// As given out, until nothing is left of their holders.
+    slots: BTreeMap<String, TrainerNo>,
+    /// Whose death the orchestrator is told of.
+    watched: BTreeMap<TrainerNo, i32>,
+    clients: Vec<Client>,
+    last_ticket: u64,
+    promises: Vec<Promise>,
+    log: Option<Vec<String>>,
+}
+
+/// A process that is being started.
+struct Starting {
+    at: Instant,
+    trainer: TrainerNo,
+    job_id: String,
+    token: Token,
+    kind: Kind,
+    signal: Option<Signal>,
+}
+
+/// What a run was.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) events: u64,
+    pub(crate) records: Vec<Record>,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64, told: bool) -> Self {
+        let mut random = Random::new(seed);
+        let now = Instant::now();
+        let pace_ms = random.pick(&[200, 2_000, 20_000]).unwrap_or(2_000);
+        let mut world = Self {
+            seed,
+            started: now,
+            now,
+            wall: UNIX_EPOCH,
+            latency: random.ms(0, 20),
+            pace_ms,
+            mischief_at: Some(now + random.ms(1, pace_ms)),
+            events: 0,
+            events_max: random.between(50, 1_000),
+            orchestrator: Orchestrator::new(
+                Scheduler::new(random.next()).with_slots(vec!["0".to_owned(), "1".to_owned()]),
+                0,
+            ),
+            disk: Disk { latency_ms: 3, ..Disk::default() },
+            wires: BTreeMap::new(),
+            last_wire: 0,
+            processes: BTreeMap::new(),
+            last_pid: 100,
+            starting: Vec::new(),
+            going: Vec::new(),
+            slots: BTreeMap::new(),
+            watched: BTreeMap::new(),
+            clients: Vec::new(),
+            last_ticket: 0,
+            promises: Vec::new(),
+            log: told.then(Vec::new),
+            random,
+        };
+        world.decide(Input::Tokens(Vec::new()));
+        world
+    }
+
+    /// To the end of everything.
+    pub(crate) fn run(mut self) -> Ran {
+        let told = Told(self.log.is_some());
+        let mut calm_since = None;
+        let mut turns_here = 0;
+        loop {
+            self.turn();
+            self.tell(&told);
+            if self.events >= self.events_max {
+                let since = *calm_since.get_or_insert(self.now);
+                self.mischief_at = None;
+                assert!(
+                    self.now < since + PATIENCE,
+                    "seed {}: it does not come to an end: {:?} {:?}",
+                    self.seed,
+                    self.clients,
+                    self.processes.values().filter(|process| process.dead.is_none()).collect::<Vec<_>>()
+                );
+                if self.is_over() {
+                    break;
+                }
+            }
+            let next = self.next();
+            turns_here = if next > self.now { 0 } else { turns_here + 1 };
+            assert!(turns_here < 1_000, "seed {}: it spins", self.seed);
+            self.now = self.now.max(next);
+        }
+        self.check();
+        Ran { events: self.events, records: self.disk.records }
+    }
+
+    /// Everything that is to be done at this instant, once.
+    fn turn(&mut self) {
+        if self.mischief_at.is_some_and(|at| at <= self.now) {
+            self.mischief_at = Some(Mischief::next(self.now, self.pace_ms, &mut self.random));
+            let mischief = Mischief::pick(&mut self.random);
+            self.happen(mischief);
+        }
+        self.come_and_go();
+        self.start_processes();
+        self.connect();
+        let (orchestrator, disk) = (&mut self.orchestrator, &mut self.disk);
+        let mut around = Surroundings {
+            now: self.now,
+            wall: self.wall,
+            latency: self.latency,
+            random: &mut self.random,
+            wires: &mut self.wires,
+            promises: &mut self.promises,
+            log: &mut self.log,
+            events: &mut self.events,
+        };
+        assert!(orchestrator.act(&mut around, disk), "the disk does not fail");
+        self.obey();
+        self.act();
+        self.report_deaths();
+    }
+
+    fn next(&self) -> Instant {
+        let has_room = self.orchestrator.has_room();
+        let clients = self.clients.iter().filter(|client| has_room || client.job.is_some());
+        let clients = clients.filter_map(Client::next);
+        let read =
+            self.orchestrator.wires().filter_map(|wire| self.wires.get(&wire)?.next(Towards::Orchestrator));
+        let awake = self.processes.values().filter(|process| process.dead.is_none());
+        let written = awake.clone().filter(|process| !process.is_frozen());
+        let written = written.filter_map(|process| self.wires.get(&process.wire?)?.next(Towards::Trainer));
+        let times = read.chain(written).chain(awake.filter_map(Process::next)).chain(clients);
+        let times = times.chain(self.starting.iter().map(|starting| starting.at));
+        let times = times.chain(self.going.iter().map(|(at, _)| *at));
+        let times = times.chain(self.mischief_at).chain(self.orchestrator.next());
+        let deaths = self.watched.values().filter_map(|pid| self.processes[pid].dead.as_ref());
+        let times = times.chain(deaths.map(|(at, _)| *at + NOTICE));
+        times.min().unwrap_or(self.now + Duration::from_secs(1)).min(self.now + Duration::from_secs(1))
+    }
+
+    /// Jobs that come, and trainers that people start by hand.
+    fn come_and_go(&mut self) {
+        let busy = self.clients.iter().filter(|client| !client.is_done()).count();
+        let unfinished = self.orchestrator.scheduler.state();
+        let jobs_open = self.clients.iter().filter_map(|client| client.job);
+        let jobs_open = jobs_open.filter(|job| unfinished.job(*job).is_some_and(|job| !job.ended)).count();
+        if self.events < self.events_max && busy == 0 && jobs_open < 2 {
+            let number = self.clients.len() as u64;
+            self.clients.push(Client::new(number, self.now, &mut self.random));
+        }
+        for place in 0..self.clients.len() {
+            let ticket = Ticket(self.last_ticket + 1);
+            // The driver turns submissions away while the disk is full.
+            if self.clients[place].job.is_none() && !self.orchestrator.has_room() {
+                continue;
+            }
+            if let Some(input) = self.clients[place].say(self.now, ticket, &mut self.random) {
+                self.last_ticket += 1;
+                self.decide(input);
+            }
+            let client = &self.clients[place];
+            let Some(job) = client.job.filter(|_| client.spec.attach) else { continue };
+            let state = self.orchestrator.scheduler.state();
+            let wanted = state.job(job).is_some_and(|job| !job.ended);
+            let job_id = client.spec.job_id.clone();
+            let there =
+                self.processes.values().filter(|process| process.dead.is_none() && process.job_id == job_id);
+            if wanted && there.count() == 0 {
+                self.last_pid += 1;
+                let process =
+                    Process::new(self.last_pid, &job_id, None, Kind::ByHand, self.now, &mut self.random);
+                self.processes.insert(self.last_pid, process);
+            }
+        }
+    }
+
+    fn start_processes(&mut self) {
+        let (now, mut due) = (self.now, Vec::new());
+        self.starting.retain_mut(|starting| {
+            let is_due = starting.at <= now;
+            if is_due {
+                due.push((
+                    starting.trainer,
+                    starting.job_id.clone(),
+                    starting.token,
+                    starting.kind,
+                    starting.signal,
+                ));
+            }
+            !is_due
+        });
+        for (trainer, job_id, token, kind, signal) in due {
+            if self.random.chance(2) {
+                let exit = Exit::NotStarted { error: "no memory".to_owned() };
+                self.decide(Input::Exited { trainer, exit, log_tail: String::new() });
+                continue;
+            }
+            self.last_pid += 1;
+            let pid = self.last_pid;
+            let process = Process::new(pid, &job_id, Some(token), kind, now, &mut self.random);
+            self.processes.insert(pid, process);
+            self.watched.insert(trainer, pid);
+            self.decide(Input::Spawned {
+                trainer,
+                pid,
+                start_ticks: u64::from(pid.unsigned_abs()),
+                boot_id: "boot".to_owned(),
+                log: String::new(),
+            });
+            if let Some(signal) = signal {
+                self.signal(trainer, signal);
+            }
+        }
+    }
+
+    fn connect(&mut self) {
+        let pids: Vec<i32> = self
+            .processes
+            .values()
+            .filter(|process| process.wants_connection(self.now))
+            .map(|process| process.pid)
+            .collect();
+        for pid in pids {
+            let Some(process) = self.processes.get_mut(&pid) else { continue };
+            let Some(job) = self.orchestrator.listens(&process.job_id) else {
+                process.not_connected(self.now, &mut self.random);
+                continue;
+            };
+            self.last_wire += 1;
+            self.wires.insert(self.last_wire, Wire::default());
+            process.connected(self.now, self.last_wire);
+            let wire = self.last_wire;
+            self.with_orchestrator(|orchestrator, around| orchestrator.accept(around, job, wire, pid));
+        }
+    }
+
+    /// What the orchestrator wants done.
+    fn obey(&mut self) {
+        for order in std::mem::take(&mut self.orchestrator.orders) {
+            match order {
+                Order::Spawn { trainer, job_id, token, slots, kind } => {
+                    for slot in slots {
+                        let holder = self.slots.insert(slot, trainer);
+                        assert_eq!(holder, None, "seed {}: a slot of two trainers, {trainer:?}", self.seed);
+                    }
+                    let at = self.now + self.random.ms(0, 500);
+                    self.starting.push(Starting { at, trainer, job_id, token, kind, signal: None });
+                }
+                Order::Signal { trainer, signal } => self.signal(trainer, signal),
+                Order::Forget { trainer } => {
+                    self.watched.remove(&trainer);
+                    let at = self.now + self.random.ms(0, 3_000);
+                    self.going.push((at, trainer));
+                }
+                Order::Watch { trainer, pid } => {
+                    if self.processes.contains_key(&pid) {
+                        self.watched.insert(trainer, pid);
+                    }
+                }
+                Order::Answer { ticket, answer } => {
+                    for client in &mut self.clients {
+                        let promise = client.answered(self.now, ticket, &answer, &mut self.random);
+                        self.promises.extend(promise);
+                    }
+                }
+            }
+        }
+    }
+
+    fn signal(&mut self, trainer: TrainerNo, signal: Signal) {
+        if let Some(starting) = self.starting.iter_mut().find(|starting| starting.trainer == trainer) {
+            if starting.signal != Some(Signal::Kill) {
+                starting.signal = Some(signal);
+            }
+            return;
+        }
+        let process = self.watched.get(&trainer).and_then(|pid| self.processes.get_mut(pid));
+        match (process, signal) {
+            (Some(process), Signal::Terminate) => process.terminate(self.now, &mut self.random),
+            (Some(process), Signal::Kill) => process.kill(self.now, &mut self.random),
+            (None, _) => {}
+        }
+    }
+
+    fn act(&mut self) {
+        let mut seen = Vec::new();
+        let pids: Vec<i32> = self.processes.keys().copied().collect();
+        for pid in pids {
+            let Some(process) = self.processes.get_mut(&pid) else { continue };
+            process.act(self.now, &mut self.wires, self.latency, &mut self.random, &mut seen);
+            for seen in seen.drain(..) {
+                if let Some(log) = &mut self.log {
+                    log.push(format!("process {pid}: {seen:?}"));
+                }
+                self.see(pid, seen);
+            }
+        }
+        let (wires, processes) = (&mut self.wires, &mut self.processes);
+        let watched = &self.watched;
+        let now = self.now;
+        // Who connected and died has still to be found out about.
+        processes.retain(|pid, process| {
+            let is_recent = process.dead.as_ref().is_none_or(|(at, _)| *at + KEPT > now);
+            is_recent || watched.values().any(|watched| watched == pid)
+        });
+        let used: Vec<u64> =
+            self.orchestrator.wires().chain(processes.values().filter_map(|process| process.wire)).collect();
+        wires.retain(|wire, _| used.contains(wire));
+    }
+
+    fn see(&mut self, pid: i32, seen: Seen) {
+        match seen {
+            Seen::Began { task_id } => {
+                let job_id = self.processes[&pid].job_id.clone();
+                let others = self.processes.values().filter(|process| process.pid != pid);
+                let twice = others.clone().find(|process| process.runs(&job_id, &task_id));
+                assert!(
+                    twice.is_none(),
+                    "seed {}: {job_id}/{task_id} runs in {pid} and in {:?}",
+                    self.seed,
+                    twice.map(|process| process.pid)
+                );
+            }
+            Seen::Over { .. } => {}
+            Seen::Acknowledged(entry) => {
+                let (delivery, seq) = (entry.delivery.0, entry.seq);
+                let told = self.promises.iter().any(|promise| match promise {
+                    Promise::Stored { delivery: of, seq: number }
+                    | Promise::Superseded { delivery: of, seq: number } => (*of, *number) == (delivery, seq),
+                    _ => false,
+                });
+                assert!(told, "seed {}: acknowledged out of nowhere: {entry:?}", self.seed);
+            }
+        }
+    }
+
+    fn report_deaths(&mut self) {
+        let gone: Vec<_> = self.going.extract_if(.., |(at, _)| *at <= self.now).collect();
+        for (_, trainer) in gone {
+            self.slots.retain(|_, holder| *holder != trainer);
+            self.decide(Input::Gone { trainer });
+        }
+        let is_due =
+            |pid: &i32| self.processes[pid].dead.as_ref().is_some_and(|(at, _)| *at + NOTICE <= self.now);
+        let dead: Vec<_> = self
+            .watched
+            .iter()
+            .filter(|(_, pid)| is_due(pid))
+            .map(|(trainer, pid)| (*trainer, *pid))
+            .collect();
+        for (trainer, pid) in dead {
+            self.watched.remove(&trainer);
+            let exit = self.processes[&pid].dead.clone().map_or(Exit::Unknown, |(_, exit)| exit);
+            self.decide(Input::Exited { trainer, exit, log_tail: String::new() });
+        }
+    }
+
+    fn happen(&mut self, mischief: Mischief) {
+        if let Some(log) = &mut self.log {
+            log.push(format!("! {mischief:?}"));
+        }
+        let alive: Vec<i32> = self
+            .processes
+            .values()
+            .filter(|process| process.dead.is_none())
+            .map(|process| process.pid)
+            .collect();
+        let victim = self.random.pick(&alive);
+        let (now, random) = (self.now, &mut self.random);
+        match (mischief, victim.and_then(|pid| self.processes.get_mut(&pid))) {
+            (Mischief::Cut, Some(process)) => {
+                if let Some(wire) = process.wire.and_then(|wire| self.wires.get_mut(&wire)) {
+                    wire.cut(now);
+                }
+            }
+            (Mischief::Kill, Some(process)) => process.kill(now, random),
+            (Mischief::Freeze, Some(process)) => process.freeze(now + random.ms(10, 90_000)),
+            (Mischief::Leave, Some(process)) => process.leave(),
+            (Mischief::Stop, _) => self.stop_something(),
+            (Mischief::Slow, _) => self.disk.latency_ms = random.pick(&[0, 3, 200, 5_000]).unwrap_or(3),
+            (Mischief::Full, _) => self.disk.full_until = Some(now + random.ms(1, 120_000)),
+            (Mischief::Latency, _) => self.latency = random.ms(0, 300),
+            (Mischief::Clock, _) => self.wall = UNIX_EPOCH + Duration::from_secs(random.below(2_000_000_000)),
+            (_, None) => {}
+        }
+    }
+
+    fn stop_something(&mut self) {
+        let place = self.random.below(self.clients.len() as u64);
+        let Some(client) = usize::try_from(place).ok().and_then(|place| self.clients.get_mut(place)) else {
+            return;
+        };
+        let state = self.orchestrator.scheduler.state();
+        let tasks: Vec<TaskNo> =
+            client.job.and_then(|job| state.job(job)).map(|job| job.tasks.clone()).unwrap_or_default();
+        let task = if self.random.chance(70) { self.random.pick(&tasks) } else { None };
+        let ticket = Ticket(self.last_ticket + 1);
+        if let Some(input) = client.stop(ticket, task, &mut self.random) {
+            self.last_ticket += 1;
+            self.decide(input);
+        }
+    }
+
+    fn decide(&mut self, input: Input) {
+        self.with_orchestrator(|orchestrator, around| orchestrator.decide(around, input));
+    }
+
+    fn with_orchestrator<T>(&mut self, act: impl FnOnce(&mut Orchestrator, &mut Surroundings<'_>) -> T) -> T {
+        let mut around = Surroundings {
+            now: self.now,
+            wall: self.wall,
+            latency: self.latency,
+            random: &mut self.random,
+            wires: &mut self.wires,
+            promises: &mut self.promises,
+            log: &mut self.log,
+            events: &mut self.events,
+        };
+        act(&mut self.orchestrator, &mut around)
+    }
+
+    fn is_over(&self) -> bool {
+        let state = self.orchestrator.scheduler.state();
+        let ended = |client: &Client| {
+            client.is_done() && client.job.is_none_or(|job| state.job(job).is_some_and(|job| job.ended))
+        };
+        self.clients.iter().all(ended)
+            && self.orchestrator.is_idle()
+            && self.starting.is_empty()
+            && self.going.is_empty()
+            && self.processes.values().all(|process| process.dead.is_some())
+    }
+
+    /// Every promise is kept, and the records alone give the state that was lived.
+    fn check(&self) {
+        let reader = Reader::read(&self.disk.records);
+        reader.check(&self.promises);
+        reader.check_end();
+        let mut replica = Scheduler::new(0);
+        self.disk.records.iter().for_each(|record| replica.replay(record));
+        assert!(replica.state() == self.orchestrator.scheduler.state(), "a replay gives another state");
+    }
+
+    #[expect(clippy::print_stderr, reason = "a run that is looked at alone is told")]
+    fn tell(&mut self, told: &Told) {
+        if let Some(log) = self.log.as_mut().filter(|_| told.0) {
+            let at = self.now - self.started;
+            log.drain(..).for_each(|line| eprintln!("{:>10.3} {line}", at.as_secs_f64()));
+        }
+    }
+}
+
+/// Whether what happens is printed.
+struct Told(bool);
+
+/// From a death to the news of it.
+const NOTICE: Duration = Duration::from_millis(2);
+
+/// Of processes that are dead and not watched.
+const KEPT: Duration = Duration::from_secs(60);
+
+/// Longer than any limit and any code takes.
+const PATIENCE: Duration = Duration::from_secs(24 * 3_600);
