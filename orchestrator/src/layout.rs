@@ -3,6 +3,7 @@
 //! ```text
 //!  {state_dir}/journal.sqlite  lock
 //!              jobs/{job_id}/logs/trainer-{number}.log    output, one file a process, append-only
+//!                            logs/trainer-{number}.error.json   TORCHELASTIC_ERROR_FILE
 //!                            work/{task}/                 kept across attempts
 //!                            metrics/{task}.jsonl         reported rows
 //!                            payloads/                    bytes of large tasks, until they succeed

@@ -87,7 +87,7 @@ pub use config::Config;
 pub use error::{BuildError, OrchestratorError, StartError, SubmitError};
 pub use events::{Event, What};
 pub use job::{Durability, JobSpec, StopReason};
-pub use outcome::{JobOutcome, TaskEnd, TaskOutcome};
+pub use outcome::{Attempt, JobOutcome, TaskEnd, TaskOutcome};
 pub use record::{Record, Seq};
 pub use slab::SlabUsage;
 pub use status::{JobStatus, SlotStatus, TaskStatus};

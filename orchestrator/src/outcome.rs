@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::journal::Entry;
-use crate::record::{Ending, Metrics, Next, Record, TaskNo, TrainerNo};
+use crate::record::{Ending, LastProgress, Metrics, Next, Record, TaskNo, TrainerNo};
 use crate::status::{AttemptLog, TaskCounts};
 
 /// A job that has ended.
@@ -41,6 +41,30 @@ pub struct TaskOutcome {
     pub log: Option<PathBuf>,
     /// From the start of the last attempt to its end; zero for one that never started.
     pub duration: Duration,
+    /// The attempts that did not succeed, oldest first; those that came back before they began among them.
+    pub history: Vec<Attempt>,
+}
+
+/// An attempt that did not succeed.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Attempt {
+    /// 1, 2, …
+    pub number: u32,
+    /// Who had it.
+    pub trainer: TrainerNo,
+    /// When the trainer's code was given it, or, if it never was, the trainer.
+    pub began: SystemTime,
+    /// From then to its end.
+    pub duration: Duration,
+    /// What happened.
+    pub ending: Ending,
+    /// The last row of metrics it reported.
+    pub last_progress: Option<LastProgress>,
+    /// The output of its trainer; `None` for one that was started by hand.
+    pub log: Option<PathBuf>,
+    /// Where in it the attempt's output begins, in bytes.
+    pub log_from: u64,
 }
 
 /// How a task ended.
@@ -66,7 +90,8 @@ pub enum TaskEnd {
         /// The last lines of the trainer's output, as it wrote them: escape control characters before
         /// showing them. May be empty.
         log_tail: String,
-        /// How each attempt ended, oldest first, as far as it ended otherwise than well.
+        /// How each attempt ended, oldest first, as far as it ended otherwise than well. When and where stands
+        /// in [`TaskOutcome::history`].
         evidence: Vec<Ending>,
     },
 }
@@ -106,7 +131,7 @@ struct Folding {
     spans: Vec<Span>,
     started_at: Option<SystemTime>,
     duration: Duration,
-    evidence: Vec<Ending>,
+    history: Vec<Attempt>,
     end: Option<TaskEnd>,
 }
 
@@ -121,7 +146,7 @@ impl Fold {
                     spans: Vec::new(),
                     started_at: None,
                     duration: Duration::ZERO,
-                    evidence: Vec::new(),
+                    history: Vec::new(),
                     end: None,
                 });
                 self.counts.waiting += 1;
@@ -150,12 +175,26 @@ impl Fold {
                     task.started_at = Some(entry.at);
                 }
             }
-            Record::Ended { ending, next, .. } => {
-                if let Some(task) = self.task_mut(entry) {
-                    let started_at = task.started_at.take().unwrap_or(entry.at);
-                    task.duration = entry.at.duration_since(started_at).unwrap_or_default();
+            Record::Ended { ending, next, last_progress, .. } => {
+                if let Some(index) = self.index_of(entry)
+                    && let Some(task) = self.tasks.get_mut(index)
+                {
+                    let began = task.started_at.take().unwrap_or(entry.at);
+                    task.duration = entry.at.duration_since(began).unwrap_or_default();
                     if let Some(span) = task.spans.last_mut() {
                         span.over = true;
+                        if !matches!(ending, Ending::Succeeded { .. }) {
+                            task.history.push(Attempt {
+                                number: span.attempt,
+                                trainer: span.trainer,
+                                began,
+                                duration: task.duration,
+                                ending: ending.clone(),
+                                last_progress: last_progress.clone(),
+                                log: self.logs.get(&span.trainer).map(|log| log.path.clone()),
+                                log_from: span.from.unwrap_or(0),
+                            });
+                        }
                     }
                     task.end(Some(ending), next);
                     self.counts.running -= 1;
@@ -223,13 +262,18 @@ impl Fold {
             attempts: last.map_or(0, |span| span.attempt),
             log: last.and_then(|span| Some(self.logs.get(&span.trainer)?.path.clone())),
             duration: task.duration,
+            history: task.history.clone(),
         })
     }
 
     /// The task an entry is about.
     fn task_mut(&mut self, entry: &Entry) -> Option<&mut Folding> {
-        let index = self.index(entry.task?)?;
+        let index = self.index_of(entry)?;
         self.tasks.get_mut(index)
+    }
+
+    fn index_of(&self, entry: &Entry) -> Option<usize> {
+        self.index(entry.task?)
     }
 
     fn index(&self, task: TaskNo) -> Option<usize> {
@@ -256,9 +300,6 @@ impl Folding {
             Some(Ending::Succeeded { metrics } | Ending::Stopped { metrics, .. }) => metrics.clone(),
             _ => Metrics::new(),
         };
-        if let Some(ending) = ending.filter(|ending| !matches!(ending, Ending::Succeeded { .. })) {
-            self.evidence.push(ending.clone());
-        }
         self.end = match next {
             Next::Queued { .. } => None,
             Next::Succeeded => Some(TaskEnd::Succeeded { metrics }),
@@ -267,7 +308,7 @@ impl Folding {
             Next::Dead { cause, log_tail } => Some(TaskEnd::Dead {
                 cause: cause.clone(),
                 log_tail: log_tail.clone(),
-                evidence: std::mem::take(&mut self.evidence),
+                evidence: self.history.iter().map(|attempt| attempt.ending.clone()).collect(),
             }),
         };
     }

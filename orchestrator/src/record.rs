@@ -192,6 +192,9 @@ pub enum Record {
         ending: Ending,
         /// What becomes of the task.
         next: Next,
+        /// Of one that did not succeed: the last that was heard of it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        last_progress: Option<LastProgress>,
     },
     /// A task ended without a delivery: cancelled while it waited, or its job failed.
     Closed {
@@ -241,6 +244,22 @@ impl Record {
     }
 }
 
+/// The last row of metrics an attempt reported.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LastProgress {
+    /// When: microseconds since 1970-01-01T00:00:00Z.
+    pub time_us: u64,
+    /// Optimizer step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<i64>,
+    /// Epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<f64>,
+    /// The first 64 of its metrics.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub metrics: Metrics,
+}
+
 /// Named numbers and texts.
 pub type Metrics = Vec<(String, Scalar)>;
 
@@ -286,6 +305,9 @@ pub enum Exit {
     NotStarted {
         /// The operating system's words.
         error: String,
+        /// Trying again cannot help: there is no such program, no such folder, the arguments are too long.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        hopeless: bool,
     },
     /// It ended by itself.
     Code {
@@ -400,8 +422,15 @@ pub enum Next {
 impl fmt::Display for Exit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotStarted { error } => write!(f, "not started: {error}"),
-            Self::Code { code } => write!(f, "exit code {code}"),
+            Self::NotStarted { error, .. } => write!(f, "not started: {error}"),
+            Self::Code { code } => {
+                write!(f, "exit code {code}")?;
+                // 128 and the signal; a program may choose such a code itself.
+                let signal = code.checked_sub(128).and_then(|signal| Signal::try_from(signal).ok());
+                signal.map_or(Ok(()), |signal| {
+                    write!(f, " (from a shell: its child was killed by {})", signal.as_str())
+                })
+            }
             Self::Signal { signal, core_dumped, out_of_memory } => {
                 match Signal::try_from(*signal) {
                     Ok(known) => write!(f, "killed by {}", known.as_str())?,

@@ -7,6 +7,7 @@ mod deaths;
 mod descriptors;
 mod disk;
 mod endings;
+mod evidence;
 mod open;
 mod pauses;
 mod payloads;

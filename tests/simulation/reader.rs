@@ -100,7 +100,7 @@ impl Reader {
                 let ended = self.deliveries.get(delivery).is_none_or(|known| known.ended.is_some());
                 assert!(ended, "superseded while open: {record:?}");
             }
-            Record::Ended { delivery, seq, ending, next } => {
+            Record::Ended { delivery, seq, ending, next, .. } => {
                 let over = self.open(*delivery, record);
                 over.ended = Some(*seq);
                 let task = over.task;

@@ -235,8 +235,8 @@ impl World {
         });
         for (trainer, job_id, token, kind, signal) in due {
             if self.random.chance(2) {
-                let exit = Exit::NotStarted { error: "no memory".to_owned() };
-                self.decide(Input::Exited { trainer, exit, log_tail: String::new() });
+                let exit = Exit::NotStarted { error: "no memory".to_owned(), hopeless: false };
+                self.decide(Input::Exited { trainer, exit, log_tail: String::new(), failure: None });
                 continue;
             }
             self.last_pid += 1;
@@ -395,7 +395,7 @@ impl World {
         for (trainer, pid) in dead {
             self.watched.remove(&trainer);
             let exit = self.processes[&pid].dead.clone().map_or(Exit::Unknown, |(_, exit)| exit);
-            self.decide(Input::Exited { trainer, exit, log_tail: String::new() });
+            self.decide(Input::Exited { trainer, exit, log_tail: String::new(), failure: None });
         }
     }
 

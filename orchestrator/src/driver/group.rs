@@ -6,6 +6,7 @@ use trainwire_protocol::id::JobId;
 use trainwire_protocol::message::Report;
 
 use super::attribute::attribute;
+use super::last_row::LastRow;
 use super::{Driver, JobSlot};
 use crate::budget::Charge;
 use crate::events::{Feed, without_token};
@@ -13,7 +14,7 @@ use crate::intake::Intake;
 use crate::job::JobSpec;
 use crate::journal::{Batch, Commit, Entry};
 use crate::payload::Payload;
-use crate::record::{JobNo, Next, Record, Seq, TaskNo};
+use crate::record::{DeliveryNo, Ending, JobNo, LastProgress, Next, Record, Seq, TaskNo};
 use crate::scheduler::{ConnectionNo, Effect, Input};
 use crate::text::Escaped;
 
@@ -82,8 +83,14 @@ impl Driver {
     pub(super) fn decide(&mut self, input: Input) {
         let decision = self.scheduler.handle(self.scheduler_now(), input);
         for mut record in decision.records {
-            if let Record::Delivered { delivery, trainer, log_from, .. } = &mut record {
-                *log_from = self.mark_log(*trainer, *delivery);
+            match &mut record {
+                Record::Delivered { delivery, trainer, log_from, .. } => {
+                    *log_from = self.mark_log(*trainer, *delivery);
+                }
+                Record::Ended { delivery, ending, next, last_progress, .. } => {
+                    self.add_evidence(*delivery, ending, next, last_progress);
+                }
+                _ => {}
             }
             self.seq = Seq(self.seq.0 + 1);
             if let Record::JobSubmitted { job, spec } = &record {
@@ -98,6 +105,26 @@ impl Driver {
             self.collecting.acts.push(Act::Publish);
         }
         self.collecting.acts.extend(decision.effects.into_iter().map(Act::Perform));
+    }
+
+    /// What the Scheduler does not know of an attempt that did not succeed.
+    fn add_evidence(
+        &mut self,
+        delivery: DeliveryNo,
+        ending: &Ending,
+        next: &mut Next,
+        last_progress: &mut Option<LastProgress>,
+    ) {
+        let last_row = self.last_rows.remove(&delivery);
+        if !matches!(ending, Ending::Succeeded { .. }) {
+            *last_progress = last_row.map(LastProgress::from);
+        }
+        if let Next::Dead { log_tail, .. } = next
+            && log_tail.is_empty()
+            && let Some(delivered) = self.scheduler.state().delivery(delivery)
+        {
+            *log_tail = self.log_tail_of(delivered.trainer, delivery);
+        }
     }
 
     /// Rows count only for the delivery the connection's trainer has: late ones change nothing.
@@ -115,6 +142,9 @@ impl Driver {
         };
         let Some(delivered) = state.delivery(report.delivery.0) else { return };
         if self.scheduler.trainer_of(connection) == Some(holder.trainer) {
+            if let Some(row) = LastRow::of(&report) {
+                self.last_rows.insert(report.delivery.0, row);
+            }
             self.collecting.acts.push(Act::Progress { task, attempt: delivered.attempt, report });
         }
     }

@@ -19,7 +19,7 @@ use crate::intake::Intake;
 use crate::job::{JobSpec, StopReason};
 use crate::payload::Payload;
 use crate::process::TrainerProcess;
-use crate::record::{JobNo, TaskNo, TrainerNo};
+use crate::record::{Exit, JobNo, TaskNo, TrainerNo};
 use crate::scheduler::{Answer, ConnectionNo, Input, Ticket};
 use crate::slab::JobSlab;
 
@@ -63,7 +63,7 @@ pub(crate) enum Message {
     },
     Spawned {
         trainer: TrainerNo,
-        started: Result<(TrainerProcess, ProcessIdentity), String>,
+        started: Result<(TrainerProcess, ProcessIdentity), Exit>,
     },
     /// All processes were looked at.
     Swept {

@@ -20,6 +20,7 @@ mod attribute;
 mod connections;
 mod effects;
 mod group;
+mod last_row;
 mod listeners;
 mod message;
 mod query;
@@ -49,12 +50,13 @@ use crate::layout::Layout;
 use crate::metrics::MetricsWriter;
 use crate::payload::Payload;
 use crate::readiness::{Readiness, Source};
-use crate::record::{JobNo, Seq, TaskNo, TrainerNo};
+use crate::record::{DeliveryNo, JobNo, Seq, TaskNo, TrainerNo};
 use crate::room::Room;
 use crate::scheduler::{ConnectionNo, Input, Now, Scheduler, Ticket};
 use crate::slab::JobSlab;
 
 use group::Group;
+use last_row::LastRow;
 use listeners::{Listeners, NAMES_INTERVAL};
 pub(crate) use message::Message;
 use message::Reply;
@@ -120,6 +122,8 @@ pub(crate) struct Driver {
     sources: Vec<Source>,
     trainers: HashMap<TrainerNo, TrainerSlot>,
     payloads: HashMap<TaskNo, Payload>,
+    /// Of attempts under way.
+    last_rows: HashMap<DeliveryNo, LastRow>,
     slabs: Slabs,
     leftovers: Leftovers,
     tickets: HashMap<Ticket, Reply>,
@@ -186,6 +190,7 @@ pub(crate) async fn run(parts: Parts) {
         sources: Vec::new(),
         trainers: HashMap::new(),
         payloads: HashMap::new(),
+        last_rows: HashMap::new(),
         slabs: Slabs::default(),
         leftovers: Leftovers::default(),
         tickets: HashMap::new(),

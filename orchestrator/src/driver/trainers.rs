@@ -57,7 +57,9 @@ impl Driver {
         let sender = self.sender.clone();
         tokio::spawn(async move {
             let started = tokio::task::spawn_blocking(move || process::spawn(&order)).await;
-            let started = started.unwrap_or_else(|_| Err("starting it panicked".to_owned()));
+            let panicked =
+                |_| Err(Exit::NotStarted { error: "starting it panicked".to_owned(), hopeless: false });
+            let started = started.unwrap_or_else(panicked);
             // Nobody listens once the driver has ended; the trainer finds that out by itself.
             let _ = sender.send(Message::Spawned { trainer, started }).await;
         });
@@ -66,7 +68,7 @@ impl Driver {
     pub(super) fn spawned(
         &mut self,
         trainer: TrainerNo,
-        started: Result<(TrainerProcess, ProcessIdentity), String>,
+        started: Result<(TrainerProcess, ProcessIdentity), Exit>,
     ) {
         let signal = match self.trainers.remove(&trainer) {
             Some(TrainerSlot::Starting { signal }) => signal,
@@ -74,9 +76,9 @@ impl Driver {
         };
         let (process, identity) = match started {
             Ok(started) => started,
-            Err(error) => {
-                let exit = Exit::NotStarted { error };
-                return self.decide(Input::Exited { trainer, exit, log_tail: String::new() });
+            Err(exit) => {
+                let log_tail = String::new();
+                return self.decide(Input::Exited { trainer, exit, log_tail, failure: None });
             }
         };
         if let Some(signal) = signal {
@@ -106,7 +108,8 @@ impl Driver {
     fn watch(&mut self, trainer: TrainerNo, process: TrainerProcess) {
         if let Err(error) = self.readiness.add(process.pidfd(), Source::Process(trainer), Wanted::BYTES) {
             tracing::error!(pid = process.pidfd().pid(), %error, "a trainer cannot be watched");
-            let exited = Input::Exited { trainer, exit: Exit::Unknown, log_tail: String::new() };
+            let (exit, log_tail) = (Exit::Unknown, String::new());
+            let exited = Input::Exited { trainer, exit, log_tail, failure: None };
             self.followups.push_back(Followup::Input(exited));
         }
         self.trainers.insert(trainer, TrainerSlot::Started { process, marks: VecDeque::new() });
@@ -119,7 +122,21 @@ impl Driver {
         let exit = process.exit();
         let from = marks.front().map_or(0, |(_, from)| *from);
         let log_tail = process.log().map(|path| process::tail(path, from)).unwrap_or_default();
-        self.decide(Input::Exited { trainer, exit, log_tail });
+        let failure = match exit {
+            Exit::Code { code: 1.. } => process.failure(),
+            _ => None,
+        };
+        self.decide(Input::Exited { trainer, exit, log_tail, failure });
+    }
+
+    /// The end of what a delivery has written so far, where its trainer has a log.
+    pub(super) fn log_tail_of(&self, trainer: TrainerNo, delivery: DeliveryNo) -> String {
+        let Some(TrainerSlot::Started { process, marks }) = self.trainers.get(&trainer) else {
+            return String::new();
+        };
+        let mark = marks.iter().find(|(marked, _)| *marked == delivery);
+        let tail = process.log().zip(mark).map(|(log, (_, from))| process::tail(log, *from));
+        tail.unwrap_or_default()
     }
 
     pub(super) fn signal(&mut self, trainer: TrainerNo, signal: Signal) {

@@ -5,13 +5,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use trainwire_unix::{ExitStatus, Kernel, PidFd, Signal};
 
 use super::oom;
-use crate::record::Exit;
+use crate::record::{Exit, TrainerFailure};
 
 /// Of a child of ours that is dead. It is not reaped: see [`super::TrainerProcess::forget`].
 pub(super) fn of_child(pidfd: &PidFd, killed: &AtomicBool) -> Exit {
     match pidfd.peek() {
         Ok(Some(ExitStatus::Code(code))) => {
-            oom::forget_unclaimed();
+            if code == 0 {
+                oom::forget_unclaimed();
+            }
             Exit::Code { code }
         }
         Ok(Some(ExitStatus::Signal { signal, core_dumped })) => {
@@ -21,6 +23,13 @@ pub(super) fn of_child(pidfd: &PidFd, killed: &AtomicBool) -> Exit {
         // The embedding program reaped it.
         Ok(None) | Err(_) => Exit::Unknown,
     }
+}
+
+/// Of a process that ended by itself when another had just been killed for want of memory: a child of its
+/// own, most likely.
+pub(super) fn beside_an_oom_kill(exit: &Exit) -> TrainerFailure {
+    let text = format!("{exit}; the kernel killed a process for want of memory before that");
+    TrainerFailure { kind: "exit".to_owned(), text, ..TrainerFailure::default() }
 }
 
 /// Of a process that is dead and not our child.

@@ -1,5 +1,6 @@
 //! Trainer processes: started in a group of their own, watched through a pidfd, read from a log.
 
+mod error_file;
 mod exit;
 mod log;
 mod mark;
@@ -15,6 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use trainwire_unix::{Kernel, PidFd, ProcessIdentity};
 
+use crate::record::TrainerFailure;
 use crate::scheduler::Signal;
 
 use exit::{of_child, of_stranger};
@@ -147,6 +149,15 @@ impl TrainerProcess {
     /// Readable once it is dead.
     pub(crate) fn pidfd(&self) -> &PidFd {
         &self.pidfd
+    }
+
+    /// What is known beyond the exit code, of a process that ended with one that is not 0.
+    pub(crate) fn failure(&self) -> Option<TrainerFailure> {
+        let log = self.log()?;
+        let said = error_file::read(&error_file::beside(log));
+        // Taken in any case: it explains nobody else's end.
+        let out_of_memory = oom::claim();
+        said.or_else(|| out_of_memory.then(|| exit::beside_an_oom_kill(&self.exit())))
     }
 
     /// How it ended; call it when it is dead.

@@ -1,9 +1,9 @@
 //! Tells the kernel's out-of-memory killer from a plain SIGKILL, as far as that can be known.
 //!
 //! The signal is the same. What differs is a counter: of our memory cgroup, or of the whole system
-//! where no cgroup counts. Each counted kill explains at most one trainer's SIGKILL, and kills that
-//! no trainer died of are forgotten whenever a trainer ends by itself. What is not explained is
-//! called a plain SIGKILL.
+//! where no cgroup counts. Each counted kill explains at most one trainer's end: a SIGKILL, or an exit
+//! code that is not 0, as a shell has whose child was killed. Kills that no trainer died of are forgotten
+//! whenever one ends well. What is not explained is called a plain SIGKILL.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -15,8 +15,9 @@ use trainwire_protocol::task::VerifiedTask;
 use trainwire_unix::{PidFd, ProcessIdentity};
 
 use super::mark::{self, Mark};
-use super::{Reach, TrainerProcess, oom, params};
+use super::{Reach, TrainerProcess, error_file, oom, params};
 use crate::job::JobSpec;
+use crate::record::Exit;
 
 /// What to start.
 #[derive(Debug)]
@@ -43,10 +44,10 @@ pub(crate) struct ScriptTask {
 /// Starts it. Blocks until the program has replaced the fork, or could not.
 ///
 /// # Errors
-/// In words for the person who wrote the command.
-pub(crate) fn spawn(order: &Order) -> Result<(TrainerProcess, ProcessIdentity), String> {
+/// [`Exit::NotStarted`], in words for the person who wrote the command.
+pub(crate) fn spawn(order: &Order) -> Result<(TrainerProcess, ProcessIdentity), Exit> {
     let Some((program, arguments)) = order.spec.command.split_first() else {
-        return Err("the job has no command".to_owned());
+        return Err(hopeless("the job has no command".to_owned()));
     };
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::null()).process_group(0);
@@ -68,31 +69,58 @@ pub(crate) fn spawn(order: &Order) -> Result<(TrainerProcess, ProcessIdentity), 
     }
     let mark = Mark::of(&order.token);
     command.env(mark::VARIABLE, mark.to_hex());
+    if !order.spec.environment.contains_key(ERROR_FILE) {
+        command.env(ERROR_FILE, error_file::beside(&order.log));
+    }
     for name in ["PYTHONUNBUFFERED", "PYTHONFAULTHANDLER"] {
         if !order.spec.environment.contains_key(name) {
             command.env(name, "1");
         }
     }
     if let Some(script) = &order.script {
-        add_script_variables(&mut command, script)?;
+        add_script_variables(&mut command, script).map_err(this_time)?;
     }
     if let Some(folder) = &order.spec.working_dir {
         // The kernel's error for a missing folder reads like that for a missing program.
         match folder.metadata() {
             Ok(found) if found.is_dir() => command.current_dir(folder),
-            Ok(_) => return Err(format!("the working_dir {folder:?} is not a folder")),
-            Err(error) => return Err(format!("the working_dir {folder:?} cannot be used: {error}")),
+            Ok(_) => return Err(hopeless(format!("the working_dir {folder:?} is not a folder"))),
+            Err(error) => {
+                return Err(not_started(
+                    &error,
+                    format!("the working_dir {folder:?} cannot be used: {error}"),
+                ));
+            }
         };
     }
-    let log =
-        open_log(&order.log).map_err(|error| format!("the log {:?} cannot be opened: {error}", order.log))?;
-    let second =
-        log.try_clone().map_err(|error| format!("the log {:?} cannot be opened: {error}", order.log))?;
+    let log = open_log(&order.log).and_then(|log| Ok((log.try_clone()?, log)));
+    let (log, second) =
+        log.map_err(|error| this_time(format!("the log {:?} cannot be opened: {error}", order.log)))?;
     command.stdout(log).stderr(second);
 
-    let child = command.spawn().map_err(|error| explain(program, &order.spec, &error))?;
+    let child =
+        command.spawn().map_err(|error| not_started(&error, explain(program, &order.spec, &error)))?;
     own(child, &order.log, mark)
-        .map_err(|error| format!("{program} was started but cannot be watched: {error}"))
+        .map_err(|error| this_time(format!("{program} was started but cannot be watched: {error}")))
+}
+
+/// Whether another try can help, as far as the operating system's error tells.
+fn not_started(why: &io::Error, error: String) -> Exit {
+    let kinds = [
+        io::ErrorKind::NotFound,
+        io::ErrorKind::NotADirectory,
+        io::ErrorKind::PermissionDenied,
+        io::ErrorKind::ArgumentListTooLong,
+    ];
+    Exit::NotStarted { error, hopeless: kinds.contains(&why.kind()) }
+}
+
+fn hopeless(error: String) -> Exit {
+    Exit::NotStarted { error, hopeless: true }
+}
+
+fn this_time(error: String) -> Exit {
+    Exit::NotStarted { error, hopeless: false }
 }
 
 /// A child that was not reaped yet has its pid for itself, so it is it that is opened. Dropping the
@@ -173,6 +201,7 @@ fn explain(program: &str, spec: &JobSpec, error: &io::Error) -> String {
     }
 }
 
+const ERROR_FILE: &str = "TORCHELASTIC_ERROR_FILE";
 const SLOTS: &str = "TRAINWIRE_SLOTS";
 
 const SCRIPT_VARIABLES: &[&str] = &[

@@ -174,7 +174,10 @@ fn what_keeps_a_command_from_starting_is_said_in_words() {
 }
 
 fn start(order: &Order) -> Result<(TrainerProcess, ProcessIdentity), String> {
-    spawn(order)
+    spawn(order).map_err(|exit| match exit {
+        Exit::NotStarted { error, hopeless: true } => error,
+        other => panic!("another try may help: {other}"),
+    })
 }
 
 fn shell(folder: &Path, script: &str) -> Order {

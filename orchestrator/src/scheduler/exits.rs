@@ -11,11 +11,19 @@ use super::state::{TaskState, TrainerState};
 use crate::record::{DeliveryNo, Ending, Exit, JobNo, Record, Rung, TrainerFailure, TrainerNo};
 
 impl Scheduler {
-    pub(super) fn exited(&mut self, now: Instant, trainer: TrainerNo, exit: Exit, log_tail: String) {
+    pub(super) fn exited(
+        &mut self,
+        now: Instant,
+        trainer: TrainerNo,
+        exit: Exit,
+        log_tail: String,
+        failure: Option<TrainerFailure>,
+    ) {
         self.shut(trainer);
         let Some(live) = self.trainers.get_mut(&trainer) else { return };
         if live.exit.is_none() {
             live.exit = Some((exit, log_tail));
+            live.failure = failure;
             self.after_drain(now, trainer, Due::Exit(trainer));
         }
     }
@@ -29,13 +37,15 @@ impl Scheduler {
 
     /// The trainer is gone and its socket empty: verdicts, then nothing of it is left.
     pub(super) fn bury(&mut self, now: Instant, trainer: TrainerNo, exit: Exit, log_tail: &str) {
-        let Some(live) = self.trainers.get(&trainer) else { return };
-        let (job, signalled) = (live.job, live.signalled());
+        let Some(live) = self.trainers.get_mut(&trainer) else { return };
+        let (job, signalled, failure) = (live.job, live.signalled(), live.failure.take());
         let state = self.state.trainer(trainer).map(|trainer| &trainer.state);
         let connected = matches!(state, Some(TrainerState::Bound { .. }));
         let endings: Vec<(DeliveryNo, Ending)> = self
             .in_hand(trainer)
-            .map(|(delivery, task)| (delivery, verdict(task.state, &exit, signalled, connected)))
+            .map(|(delivery, task)| {
+                (delivery, verdict(task.state, &exit, failure.as_ref(), signalled, connected))
+            })
             .collect();
         for (delivery, ending) in endings {
             self.conclude(now, delivery, None, ending, log_tail);
@@ -54,6 +64,7 @@ impl Scheduler {
         }
         let attached = self.state.trainer(trainer).is_some_and(super::Trainer::is_attached);
         let cause = start_failed.then(|| self.start_failure(job, &exit, signalled));
+        let hopeless = matches!(exit, Exit::NotStarted { hopeless: true, .. });
         self.record(Record::TrainerEnded { trainer, exit, start_failed });
         self.effect(Effect::Forget { trainer });
         if let Service::Starting { script_task: Some(task), .. } = service {
@@ -65,7 +76,7 @@ impl Scheduler {
             live.spawned -= u32::from(!attached && live.spawned > 0);
         }
         if let Some(cause) = cause {
-            self.start_failed(now, job, &cause, log_tail);
+            self.start_failed(now, job, &cause, hopeless, log_tail);
         }
         self.settle(now, job);
     }
@@ -73,7 +84,7 @@ impl Scheduler {
     /// How a start failed, in words.
     fn start_failure(&self, job: JobNo, exit: &Exit, signalled: bool) -> String {
         match exit {
-            Exit::NotStarted { error } => format!("could not be started: {error}"),
+            Exit::NotStarted { error, .. } => format!("could not be started: {error}"),
             _ if signalled => {
                 let within = self.spec(job).map(|spec| spec.start_timeout).unwrap_or_default();
                 format!("did not say Hello within {within:?}")
@@ -83,13 +94,18 @@ impl Scheduler {
     }
 
     /// One more trainer that never came to work.
-    fn start_failed(&mut self, now: Instant, job_no: JobNo, how: &str, log_tail: &str) {
+    fn start_failed(&mut self, now: Instant, job_no: JobNo, how: &str, hopeless: bool, log_tail: &str) {
         let Some(job) = self.state.job(job_no) else { return };
         let (failures, spec) = (job.start_failures, job.spec.clone());
         let Some(live) = self.jobs.get_mut(&job_no) else { return };
         if let Some(mismatch) = live.version_mismatch.take() {
             let cause = format!("the trainer was refused: {mismatch}");
             return self.fail_job(job_no, &cause, log_tail);
+        }
+        // Where it has worked before, what is missing may come back.
+        let worked = job.tasks.iter().any(|task| self.state.task(*task).is_some_and(|task| task.starts > 0));
+        if hopeless && !worked {
+            return self.fail_job(job_no, &format!("the trainer {how}"), log_tail);
         }
         if failures >= START_FAILURES_MAX {
             let cause = format!("{failures} trainers in a row failed to start; the last {how}");
@@ -118,7 +134,13 @@ impl Scheduler {
 }
 
 /// What a death says about one delivery.
-fn verdict(state: TaskState, exit: &Exit, signalled: bool, connected: bool) -> Ending {
+fn verdict(
+    state: TaskState,
+    exit: &Exit,
+    failure: Option<&TrainerFailure>,
+    signalled: bool,
+    connected: bool,
+) -> Ending {
     match state {
         TaskState::Stopping { reason, rung, .. } => Ending::Stopped { reason, metrics: Vec::new(), rung },
         TaskState::Stuck { reason, .. } => {
@@ -130,9 +152,10 @@ fn verdict(state: TaskState, exit: &Exit, signalled: bool, connected: bool) -> E
             Exit::Code { code } => {
                 let text = match code {
                     0 => "exited without a result (exit code 0)".to_owned(),
-                    code => format!("exit code {code}"),
+                    _ => exit.to_string(),
                 };
-                let error = TrainerFailure { kind: "exit".into(), text, ..TrainerFailure::default() };
+                let bare = || TrainerFailure { kind: "exit".into(), text, ..TrainerFailure::default() };
+                let error = failure.filter(|_| *code != 0).cloned().unwrap_or_else(bare);
                 Ending::Failed { error, exit: Some(exit.clone()) }
             }
             exit => Ending::Crashed { exit: exit.clone() },

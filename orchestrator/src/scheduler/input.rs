@@ -7,7 +7,7 @@ use trainwire_protocol::message::{Bye, Checkpoint, Heartbeat, Hello, TaskResult}
 use trainwire_protocol::task::VerifiedTask;
 
 use crate::job::{JobSpec, StopReason};
-use crate::record::{DeliveryNo, Exit, JobNo, TaskNo, TrainerNo};
+use crate::record::{DeliveryNo, Exit, JobNo, TaskNo, TrainerFailure, TrainerNo};
 
 /// The time, passed in.
 #[derive(Clone, Copy, Debug)]
@@ -109,6 +109,8 @@ pub enum Input {
         exit: Exit,
         /// The last lines of its output.
         log_tail: String,
+        /// What is known beyond an exit code that is not 0, e.g. the first exception among the ranks.
+        failure: Option<TrainerFailure>,
     },
     /// Nothing is left of a trainer that has ended, nor of what it started: the answer to
     /// [`Effect::Forget`](super::Effect::Forget).

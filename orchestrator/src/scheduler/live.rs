@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::deadlines::Due;
 use super::input::ConnectionNo;
-use crate::record::{DeliveryNo, Exit, JobNo, TaskNo, TrainerNo};
+use crate::record::{DeliveryNo, Exit, JobNo, TaskNo, TrainerFailure, TrainerNo};
 
 /// A job that has not ended.
 #[derive(Debug, Default)]
@@ -62,6 +62,8 @@ pub(super) struct LiveTrainer {
     pub(super) ladder: Option<Ladder>,
     /// The process has ended; its socket may still hold something.
     pub(super) exit: Option<(Exit, String)>,
+    /// What is known of that beyond an exit code.
+    pub(super) failure: Option<TrainerFailure>,
     /// What happens once its socket is drained.
     pub(super) awaiting: Vec<Due>,
 }
@@ -121,6 +123,7 @@ impl LiveTrainer {
             asked: Vec::new(),
             ladder: None,
             exit: None,
+            failure: None,
             awaiting: Vec::new(),
         }
     }

@@ -116,7 +116,9 @@ impl Scheduler {
             Input::Spawned { trainer, pid, start_ticks, boot_id, log } => {
                 self.spawned(now, trainer, Record::TrainerSpawned { trainer, pid, start_ticks, boot_id, log })
             }
-            Input::Exited { trainer, exit, log_tail } => self.exited(now, trainer, exit, log_tail),
+            Input::Exited { trainer, exit, log_tail, failure } => {
+                self.exited(now, trainer, exit, log_tail, failure)
+            }
             Input::Gone { trainer } => self.gone(now, trainer),
             Input::Hello { connection, job, hello, pid } => self.hello(now, connection, job, &hello, pid),
             Input::VersionMismatch { job, text } => self.version_mismatch(job, text),

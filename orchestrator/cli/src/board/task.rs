@@ -68,7 +68,7 @@ pub(crate) struct Ended {
     pub(crate) metrics: Metrics,
     /// What ended it, in words; empty for success.
     pub(crate) cause: String,
-    /// Of a failed task: the end of its output, or of the traceback it sent.
+    /// Of a failed task: the traceback, or else the end of its output.
     pub(crate) last_words: String,
 }
 
@@ -123,10 +123,12 @@ impl State {
             (_, None) => "before it began".to_owned(),
         };
         let last_words = match (next, ending) {
-            (Next::Dead { log_tail, .. }, _) if !log_tail.is_empty() => log_tail.clone(),
-            (Next::Dead { .. }, Some(Ending::Failed { error, .. } | Ending::Retry { error, .. })) => {
+            (Next::Dead { .. }, Some(Ending::Failed { error, .. } | Ending::Retry { error, .. }))
+                if !error.traceback.is_empty() =>
+            {
                 error.traceback.clone()
             }
+            (Next::Dead { log_tail, .. }, _) => log_tail.clone(),
             _ => String::new(),
         };
         Self::Ended(Ended { end, at, metrics, cause, last_words })

@@ -85,7 +85,18 @@ fn record_fields(record: &Record) -> Option<(&'static str, Value)> {
         ),
         Record::Stopping { reason, rung, .. } => ("stopping", json!({ "reason": reason, "rung": rung })),
         Record::Stuck { .. } => ("stuck", json!({})),
-        Record::Ended { ending, next, .. } => ("ended", ended(Some(ending), next)),
+        Record::Ended { ending, next, last_progress, .. } => {
+            let mut fields = ended(Some(ending), next);
+            if let Some(last) = last_progress {
+                fields["last_progress"] = json!({
+                    "at": clock::rfc3339(clock::from_micros(last.time_us)),
+                    "step": last.step,
+                    "epoch": last.epoch,
+                    "metrics": metrics_object(&last.metrics),
+                });
+            }
+            ("ended", fields)
+        }
         Record::Closed { next, .. } => ("ended", ended(None, next)),
         Record::JobEnded { .. } => ("job_ended", json!({})),
         // Nothing was changed by what was superseded.

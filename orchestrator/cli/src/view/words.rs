@@ -49,8 +49,8 @@ pub(crate) fn ending(ending: &Ending) -> String {
 /// How a process ended.
 pub(crate) fn exit(exit: &Exit) -> String {
     match exit {
-        Exit::NotStarted { error } => escape(error),
-        Exit::Code { code } => format!("exit code {code}"),
+        Exit::NotStarted { error, .. } => escape(error),
+        Exit::Code { .. } => exit.to_string(),
         Exit::Signal { out_of_memory: true, .. } => "killed: out of memory".to_owned(),
         Exit::Signal { signal, core_dumped, .. } => {
             let name = nix::sys::signal::Signal::try_from(*signal)

@@ -105,7 +105,13 @@ fn bytes() -> Vec<u8> {
 fn ends(first: u64, ends: &[(u64, Next)]) -> Batch {
     let ended = |(task, next): &(u64, Next)| match task % 2 {
         0 => Record::Closed { task: TaskNo(*task), next: next.clone() },
-        _ => Record::Ended { delivery: *task, seq: None, ending: Ending::Lost, next: next.clone() },
+        _ => Record::Ended {
+            delivery: *task,
+            seq: None,
+            ending: Ending::Lost,
+            next: next.clone(),
+            last_progress: None,
+        },
     };
     let mut batch = batch(first, &ends.iter().map(ended).collect::<Vec<_>>());
     for (entry, (task, _)) in batch.entries.iter_mut().zip(ends) {

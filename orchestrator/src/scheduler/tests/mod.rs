@@ -230,7 +230,12 @@ impl World {
     }
 
     fn exit(&mut self, trainer: u64, exit: Exit) {
-        self.input(Input::Exited { trainer: TrainerNo(trainer), exit, log_tail: "last words".into() });
+        self.input(Input::Exited {
+            trainer: TrainerNo(trainer),
+            exit,
+            log_tail: "last words".into(),
+            failure: None,
+        });
     }
 
     fn add(&mut self, tasks: &[&str]) {

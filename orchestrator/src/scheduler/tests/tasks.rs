@@ -225,7 +225,8 @@ fn running_death_by_signal_is_a_loss_and_by_code_a_failure() {
 fn a_dead_letter_carries_the_last_words() {
     let (mut world, _) = World::running(spec(|_| {}), &["a"]);
     let now = Now { monotonic: world.now, wall: std::time::UNIX_EPOCH };
-    let exit = Input::Exited { trainer: TrainerNo(1), exit: code(1), log_tail: "Traceback".into() };
+    let exit =
+        Input::Exited { trainer: TrainerNo(1), exit: code(1), log_tail: "Traceback".into(), failure: None };
     world.scheduler.handle(now, exit);
     let decision = world.scheduler.handle(now, Input::Drained { connection: ConnectionNo(1) });
     let Record::Ended { next: Next::Dead { log_tail, .. }, .. } = &decision.records[0] else {
@@ -262,6 +263,19 @@ fn a_delivery_of_another_trainer_is_fenced() {
     world.expect(&["> C2 ack D1/1 Superseded"]);
     world.finish(ConnectionNo(99), 1, Outcome::Succeeded);
     world.expect(&[]);
+}
+
+#[test]
+fn what_the_trainer_wrote_about_its_end_is_the_cause() {
+    let (mut world, _) = World::running(spec(|_| {}), &["a"]);
+    let failure =
+        TrainerFailure { kind: "ValueError".into(), text: "bad lr".into(), ..TrainerFailure::default() };
+    let (log_tail, exit) = (String::new(), code(1));
+    world.input(Input::Exited { trainer: TrainerNo(1), exit, log_tail, failure: Some(failure) });
+    assert_eq!(
+        world.lines()[1],
+        "D1 failed (ValueError: bad lr) -> dead: failed once: ValueError: bad lr; max_failures is 1"
+    );
 }
 
 #[test]

@@ -42,7 +42,7 @@ fn spawning_that_never_was() {
     let mut world = World::new(spec(|_| {}), &["a"]);
     let error = "No such file or directory".to_owned();
     for trainer in 1..=3 {
-        world.exit(trainer, Exit::NotStarted { error: error.clone() });
+        world.exit(trainer, Exit::NotStarted { error: error.clone(), hopeless: false });
         world.pass(seconds(2));
     }
     let lines = world.lines();
@@ -54,6 +54,22 @@ fn spawning_that_never_was() {
         ),
         "{lines:?}"
     );
+}
+
+#[test]
+fn a_command_that_cannot_be_started_fails_the_job_at_once_unless_it_has_worked() {
+    let missing = || Exit::NotStarted { error: "no such program".into(), hopeless: true };
+    let mut world = World::new(spec(|_| {}), &["a"]);
+    world.exit(1, missing());
+    let lines = world.lines();
+    let dead = "a closed -> dead: the trainer could not be started: no such program";
+    assert!(lines.contains(&dead.into()) && lines.contains(&"job ended".into()), "{lines:?}");
+
+    let (mut world, c) = World::running(spec(|_| {}), &["a", "b"]);
+    world.finish(c, 1, failed());
+    world.exit(1, code(0));
+    world.exit(2, missing());
+    assert_eq!(world.state(2), TaskState::Queued);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use trainwire::job::{JobSpec, StopReason};
-use trainwire::record::{Condition, Exit, JobNo, Rung, TaskNo, TrainerFailure, TrainerNo};
+use trainwire::record::{Condition, Exit, JobNo, LastProgress, Rung, TaskNo, TrainerFailure, TrainerNo};
 use trainwire_protocol::id::Delivery;
 
 use super::*;
@@ -14,7 +14,7 @@ fn records() -> Vec<Record> {
         TrainerFailure { kind: "ValueError".into(), text: "lr".into(), traceback: "…".into(), fatal: true };
     let killed = Exit::Signal { signal: 9, core_dumped: false, out_of_memory: true };
     let dead = || Next::Dead { cause: "failed once".into(), log_tail: "last\n".into() };
-    let ended = |ending, next| Record::Ended { delivery: 7, seq: None, ending, next };
+    let ended = |ending, next| Record::Ended { delivery: 7, seq: None, ending, next, last_progress: None };
     let mut spec = JobSpec::default();
     spec.environment.insert("SECRET".into(), "s3cret".into());
     vec![
@@ -62,6 +62,18 @@ fn records() -> Vec<Record> {
             trainer: TrainerNo(1),
             attempt: 1,
             log_from: Some(0),
+        },
+        Record::Ended {
+            delivery: 7,
+            seq: None,
+            ending: Ending::Lost,
+            next: Next::Queued { after: Duration::ZERO },
+            last_progress: Some(LastProgress {
+                time_us: 1_500_000,
+                step: Some(3),
+                epoch: None,
+                metrics: vec![("loss".to_owned(), Scalar::Number(0.5))],
+            }),
         },
         Record::Started { delivery: 7 },
         Record::Checkpointed {

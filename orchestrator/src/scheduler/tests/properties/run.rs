@@ -278,12 +278,12 @@ impl Run {
             1 => code(1),
             2 => sigkill(),
             3 => Exit::Unknown,
-            _ => Exit::NotStarted { error: "no".into() },
+            _ => Exit::NotStarted { error: "no".into(), hopeless: false },
         };
         self.alive.remove(&trainer);
         self.spawns.retain(|spawn| *spawn != trainer);
         self.hellos.retain(|hello| *hello != trainer);
-        self.input(Input::Exited { trainer, exit, log_tail: String::new() });
+        self.input(Input::Exited { trainer, exit, log_tail: String::new(), failure: None });
     }
 
     /// Questions are answered, what runs dies or delivers, and time passes.
