@@ -16,6 +16,7 @@ use crate::end::End;
 use crate::errors::Class;
 use crate::reader::Reader;
 use crate::stacks;
+use crate::stop::ORPHANED;
 use crate::wait::SLICE;
 
 impl Connection {
@@ -138,7 +139,7 @@ impl Connection {
                 TrainerEvent::Orphaned => {
                     state.end = End::Orphaned;
                     for run in &state.runs {
-                        run.ask_to_stop("orphaned".to_owned(), Duration::ZERO, true);
+                        run.ask_to_stop(ORPHANED.to_owned(), Duration::ZERO, true);
                     }
                 }
                 // Waiting threads ask the session itself.

@@ -33,7 +33,9 @@ pub(crate) fn of_exception(exception: &Bound<'_, PyAny>, normal: Outcome) -> End
     let py = exception.py();
     let ending = |outcome, exception| Ending { outcome, exception };
     if is_a(exception, "Stopped") {
-        return ending(Outcome::Stopped, Propagate::Swallow);
+        // Also where nobody asked.
+        let outcome = if normal == Outcome::Succeeded { Outcome::Stopped } else { normal };
+        return ending(outcome, Propagate::Swallow);
     }
     if is_a(exception, "Retry") {
         let after = exception.getattr(pyo3::intern!(py, "after")).ok();

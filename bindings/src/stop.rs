@@ -10,6 +10,7 @@ use std::time::Duration;
 use nix::time::{ClockId, clock_gettime};
 use pyo3::prelude::*;
 use trainwire_protocol::id::Delivery;
+use trainwire_protocol::message::Outcome;
 
 /// One task, from its delivery to its end.
 pub(crate) struct Run {
@@ -58,8 +59,14 @@ impl Run {
         if self.should_stop() { self.request.get().cloned() } else { None }
     }
 
-    pub(crate) fn stop_seen(&self) -> bool {
-        self.stop.load(Ordering::Relaxed) == SEEN
+    /// What a normal end means once Python has seen the request. Nobody wanted an orphan's end: whoever
+    /// comes back hands its task out again.
+    pub(crate) fn outcome_of_a_stop(&self) -> Option<Outcome> {
+        if self.stop.load(Ordering::Relaxed) != SEEN {
+            return None;
+        }
+        let orphaned = self.request.get().is_some_and(|request| request.reason == ORPHANED);
+        Some(if orphaned { Outcome::Returned { code: ORPHANED.to_owned() } } else { Outcome::Stopped })
     }
 
     pub(crate) fn ended(&self) -> bool {
@@ -118,6 +125,9 @@ fn monotonic_seconds() -> f64 {
     // CLOCK_MONOTONIC exists on every Linux.
     clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(0.0, |now| Duration::from(now).as_secs_f64())
 }
+
+/// The reason of a stop that no orchestrator sent: there has been none for `orphan_timeout`.
+pub(crate) const ORPHANED: &str = "orphaned";
 
 const NOT_ASKED: u8 = 0;
 const ASKED: u8 = 1;

@@ -151,7 +151,7 @@ impl Task {
 
     /// How it ends if nothing is raised.
     pub(crate) fn normal_outcome(&self) -> Outcome {
-        if self.run.stop_seen() { Outcome::Stopped } else { Outcome::Succeeded }
+        self.run.outcome_of_a_stop().unwrap_or(Outcome::Succeeded)
     }
 
     fn work_folder(&self, py: Python<'_>) -> PyResult<PathBuf> {

@@ -172,7 +172,7 @@ impl JobHandle {
     ) -> Result<Submitted, SubmitError> {
         let tasks = build_all(tasks)?;
         let taken = self.inner.budget.take(self.inner.charge_of(&tasks, Charge::default()))?;
-        let slab = self.feed.slab.upgrade();
+        let slab = self.feed.slab();
         let (tasks, taken) = self.inner.take_in(self.id(), self.durability, tasks, slab, taken).await?;
         let (reply, answer) = oneshot::channel();
         let add = Message::Add { job: self.feed.job, tasks, taken, reply };
@@ -195,14 +195,14 @@ impl JobHandle {
         model_name: impl Into<String>,
         len: usize,
     ) -> Result<TaskBuffer, BuildError> {
-        let (slab, inline_size_max) = (self.feed.slab.upgrade(), self.inner.config.inline_task_size_max);
+        let (slab, inline_size_max) = (self.feed.slab(), self.inner.config.inline_task_size_max);
         TaskBuffer::in_slab(task_id.into(), model_name.into(), len, slab.as_ref(), inline_size_max)
     }
 
     /// How much of the job's [slab](crate::JobSpec::slab) is in use; `None` where it has none, or has
     /// ended.
     pub fn slab_usage(&self) -> Option<SlabUsage> {
-        Some(self.feed.slab.upgrade()?.usage())
+        Some(self.feed.slab()?.usage())
     }
 
     /// No more tasks: an [open](crate::JobSpec::open) job ends once those it has do. Until then its

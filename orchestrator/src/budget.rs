@@ -54,15 +54,15 @@ impl Budget {
     /// Takes all of it or nothing.
     pub(crate) fn take(self: &Arc<Self>, charge: Charge) -> Result<Taken, SubmitError> {
         let mut taken = self.lock();
-        if charge.tasks > self.limit.tasks - taken.tasks {
+        if charge.tasks > self.limit.tasks.saturating_sub(taken.tasks) {
             let (unfinished, submitted, limit) = (taken.tasks, charge.tasks, self.limit.tasks);
             return Err(SubmitError::QueueFull { unfinished, submitted, limit });
         }
-        if charge.bytes > self.limit.bytes - taken.bytes {
+        if charge.bytes > self.limit.bytes.saturating_sub(taken.bytes) {
             let (held, submitted, limit) = (taken.bytes, charge.bytes, self.limit.bytes);
             return Err(SubmitError::BytesFull { held, submitted, limit });
         }
-        let free = self.limit.descriptors - taken.descriptors;
+        let free = self.limit.descriptors.saturating_sub(taken.descriptors);
         if charge.descriptors > free {
             let (needed, limit) = (charge.descriptors, self.descriptor_limit);
             return Err(SubmitError::Descriptors { needed, free, limit });
@@ -71,6 +71,14 @@ impl Budget {
         taken.bytes += charge.bytes;
         taken.descriptors += charge.descriptors;
         Ok(Taken { budget: Arc::clone(self), charge })
+    }
+
+    /// Takes what was taken before a restart, whatever the limits are now.
+    pub(crate) fn restore(&self, charge: Charge) {
+        let mut taken = self.lock();
+        taken.tasks += charge.tasks;
+        taken.bytes += charge.bytes;
+        taken.descriptors += charge.descriptors;
     }
 
     /// Gives back what was taken.

@@ -62,16 +62,6 @@ pub enum StartError {
         /// What this version knows.
         known: i64,
     },
-    /// An earlier orchestrator ended before its jobs did, and this version cannot take them up again.
-    #[error(
-        "the journal {path:?} holds unfinished jobs ({jobs}), which this version cannot take up again; use another state folder, or move this one away"
-    )]
-    UnfinishedJobs {
-        /// Which.
-        path: PathBuf,
-        /// Their ids.
-        jobs: String,
-    },
     /// The process may not open enough files for even one job.
     #[error("this process may open {limit} files, at least {needed} are needed; raise the limit (ulimit -n)")]
     Descriptors {
@@ -100,7 +90,6 @@ impl StartError {
             Self::Locked { .. } => "state_dir_locked",
             Self::Journal { .. } => "journal",
             Self::JournalNewer { .. } => "journal_newer",
-            Self::UnfinishedJobs { .. } => "unfinished_jobs",
             Self::Descriptors { .. } => "descriptor_limit",
             Self::System { .. } => "system",
         }

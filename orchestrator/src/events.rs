@@ -11,7 +11,7 @@
 //! loses only progress, of which it is told how much.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::SystemTime;
 
 use tokio::sync::{broadcast, watch};
@@ -70,7 +70,7 @@ pub(crate) struct Feed {
     end: watch::Sender<Option<End>>,
     records_kept_max: Option<usize>,
     /// Of a job that has one, until the job ends.
-    pub(crate) slab: Weak<JobSlab>,
+    pub(crate) slab: OnceLock<Weak<JobSlab>>,
 }
 
 /// Why nothing more will come.
@@ -109,8 +109,13 @@ impl Feed {
             live: Mutex::default(),
             end: watch::Sender::new(None),
             records_kept_max,
-            slab: Weak::new(),
+            slab: OnceLock::new(),
         }
+    }
+
+    /// The job's slab, where it has one and has not ended.
+    pub(crate) fn slab(&self) -> Option<Arc<JobSlab>> {
+        self.slab.get()?.upgrade()
     }
 
     /// Publishes a committed record.

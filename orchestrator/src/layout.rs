@@ -52,6 +52,14 @@ impl Layout {
         self.socket_dir.join(format!("{}{job}", self.socket_prefix))
     }
 
+    /// The jobs that have a socket, or something of such a name.
+    pub(crate) fn sockets(&self) -> impl Iterator<Item = JobId> {
+        let names = std::fs::read_dir(&self.socket_dir).into_iter().flatten().flatten();
+        names.filter_map(|entry| {
+            JobId::new(entry.file_name().to_str()?.strip_prefix(&self.socket_prefix)?).ok()
+        })
+    }
+
     pub(crate) fn log(&self, job: &JobId, trainer: TrainerNo) -> PathBuf {
         self.job(job).join(format!("logs/trainer-{}.log", trainer.0))
     }

@@ -39,6 +39,7 @@
 //! | `listener`, `connection` | a job's socket, a trainer's connection |
 //! | `process` | trainers as processes |
 //! | `intake`, `payload`, `slab` | the memory tasks travel from |
+//! | `restart`, `spool` | what an orchestrator finds that was not the first |
 //! | `budget`, `room` | what submissions may take of memory, descriptors and disk |
 //! | `events`, `stream`, `outcome`, [`status`] | what callers see of it |
 //!
@@ -71,9 +72,11 @@ mod payload;
 mod process;
 mod readiness;
 pub mod record;
+mod restart;
 mod room;
 pub mod scheduler;
 mod slab;
+mod spool;
 mod start;
 pub mod status;
 mod stream;

@@ -10,7 +10,9 @@ use trainwire_protocol::frame::FrameWriter;
 use trainwire_protocol::limits::PROTOCOL_VERSION;
 use trainwire_protocol::message::{Refused, ToTrainer};
 use trainwire_unix::descriptors::refuse_descriptors;
-use trainwire_unix::{BindError, Kernel, PeerError, SocketName, bind_private, peer_pidfd, require_same_uid};
+use trainwire_unix::{
+    BindError, Kernel, PeerError, SocketName, bind_private, peer_pidfd, rebind_private, require_same_uid,
+};
 
 use crate::connection::Peer;
 
@@ -24,9 +26,9 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    /// Binds `path` with mode 0600.
-    pub(crate) fn bind(path: &Path) -> Result<Self, BindError> {
-        let (socket, name) = bind_private(path, MODE)?;
+    /// Binds `path` with mode 0600. `again` after a restart: in the place of a dead socket, which was ours.
+    pub(crate) fn bind(path: &Path, again: bool) -> Result<Self, BindError> {
+        let (socket, name) = if again { rebind_private(path, MODE) } else { bind_private(path, MODE) }?;
         // Where the kernel does not know how, descriptors are closed unseen when the bytes are read.
         if let Err(error) = refuse_descriptors(&socket) {
             let _ = name.remove();
@@ -60,7 +62,7 @@ impl Listener {
             return None;
         }
         let path = self.name.path();
-        match Self::bind(path) {
+        match Self::bind(path, false) {
             Ok(again) => {
                 tracing::warn!(path = %path.display(), "somebody removed the socket's name; bound it again");
                 Some(std::mem::replace(self, again))

@@ -1,12 +1,10 @@
 //! Putting an orchestrator together.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
-use trainwire_protocol::id::JobId;
 use trainwire_protocol::limits::INLINE_TASK_SIZE_BYTES_MAX;
 
 use crate::api::Inner;
@@ -14,13 +12,12 @@ use crate::budget::Budget;
 use crate::config::Config;
 use crate::driver::{self, Parts};
 use crate::error::StartError;
-use crate::events::Feed;
 use crate::gpus;
-use crate::journal::{Entry, Journal, Reader, Writer};
+use crate::journal::{Journal, Reader, Writer};
 use crate::layout::Layout;
 use crate::metrics::MetricsWriter;
 use crate::readiness::Readiness;
-use crate::record::{JobNo, Record, Seq};
+use crate::restart::{Past, Restart};
 use crate::room::Room;
 use crate::scheduler::Scheduler;
 
@@ -43,13 +40,16 @@ pub(crate) async fn start(config: Config) -> Result<Inner, StartError> {
     let (stopped_sender, stopped) = watch::channel(None);
 
     let mut past = Past::default();
+    let mut restart = Restart::default();
     let (mut writer, mut reader, mut metrics) = (None, None, None);
     let layout = match &config.state_dir {
         None => Layout::new(&config, temporary_folder()?),
         Some(state_dir) => {
-            let state_dir = absolute(state_dir)?;
-            let opened = open(state_dir.clone()).await?;
-            past = Past::replay(&opened, &mut scheduler)?;
+            let layout = Layout::new(&config, absolute(state_dir)?);
+            let opening =
+                Opening { config: config.clone(), layout: layout.clone(), budget: Arc::clone(&budget) };
+            let opened = opening.open(scheduler).await?;
+            (scheduler, past, restart) = (opened.scheduler, opened.past, opened.restart);
             let path = opened.journal.path().to_owned();
             let opened_reader =
                 Reader::open(&path).map_err(|error| StartError::Journal { path, text: error.to_string() })?;
@@ -57,7 +57,7 @@ pub(crate) async fn start(config: Config) -> Result<Inner, StartError> {
             let (committed, commits) = mpsc::unbounded_channel();
             writer = Some((Writer::start(opened.journal, committed)?, commits));
             metrics = Some(MetricsWriter::start()?);
-            Layout::new(&config, state_dir)
+            layout
         }
     };
 
@@ -70,6 +70,7 @@ pub(crate) async fn start(config: Config) -> Result<Inner, StartError> {
         scheduler,
         seq: past.seq,
         feeds: past.feeds,
+        restart,
         writer,
         metrics,
         readiness,
@@ -135,56 +136,34 @@ fn temporary_folder() -> Result<PathBuf, StartError> {
     Ok(path)
 }
 
+/// Opening reads the whole journal and what it names.
+struct Opening {
+    config: Config,
+    layout: Layout,
+    budget: Arc<Budget>,
+}
+
 struct Opened {
     journal: Journal,
-    entries: Vec<Entry>,
+    scheduler: Scheduler,
+    past: Past,
+    restart: Restart,
 }
 
-/// Opening waits for the disk, so it is done elsewhere.
-async fn open(state_dir: PathBuf) -> Result<Opened, StartError> {
-    let opened = tokio::task::spawn_blocking(move || {
-        let journal = Journal::open(&state_dir)?;
-        let entries = journal.records()?;
-        Ok(Opened { journal, entries })
-    });
-    opened.await.map_err(|error| StartError::System { what: "thread", text: error.to_string() })?
-}
+impl Opening {
+    /// Waits for the disk, so it is done elsewhere.
+    async fn open(self, scheduler: Scheduler) -> Result<Opened, StartError> {
+        let opened = tokio::task::spawn_blocking(move || self.read(scheduler));
+        opened.await.map_err(|error| StartError::System { what: "thread", text: error.to_string() })?
+    }
 
-/// What the journal says already.
-#[derive(Default)]
-struct Past {
-    seq: Seq,
-    feeds: HashMap<JobNo, Arc<Feed>>,
-}
-
-impl Past {
-    /// Brings the Scheduler to where the journal ends.
-    fn replay(opened: &Opened, scheduler: &mut Scheduler) -> Result<Self, StartError> {
-        let mut past = Self::default();
-        for entry in &opened.entries {
-            scheduler.replay(&entry.record);
-            past.seq = entry.seq;
-            if let Record::JobSubmitted { job, spec } = &entry.record
-                && let Ok(job_id) = JobId::new(&spec.job_id)
-            {
-                past.feeds.insert(*job, Arc::new(Feed::new(*job, job_id, None)));
-            }
-            if let Some(feed) = entry.job.and_then(|job| past.feeds.get(&job)) {
-                feed.publish(entry.clone());
-                if let Record::JobEnded { .. } = entry.record {
-                    feed.end(Ok(()));
-                }
-            }
-        }
-        let state = scheduler.state();
-        let unfinished = past.feeds.iter().filter(|(job, _)| state.job(**job).is_some_and(|job| !job.ended));
-        let mut unfinished: Vec<&str> = unfinished.map(|(_, feed)| feed.job_id.as_str()).collect();
-        if !unfinished.is_empty() {
-            unfinished.sort_unstable();
-            let path = opened.journal.path().to_owned();
-            return Err(StartError::UnfinishedJobs { path, jobs: unfinished.join(", ") });
-        }
-        Ok(past)
+    fn read(self, mut scheduler: Scheduler) -> Result<Opened, StartError> {
+        let Self { config, layout, budget } = self;
+        let journal = Journal::open(layout.root())?;
+        let mut past = Past::default();
+        journal.replay(|entry| past.replay(entry, &mut scheduler))?;
+        let restart = Restart::gather(&config, &layout, &budget, &journal, &scheduler, &mut past)?;
+        Ok(Opened { journal, scheduler, past, restart })
     }
 }
 

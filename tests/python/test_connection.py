@@ -310,7 +310,7 @@ def test_an_orphan_checkpoints_and_leaves_its_result_in_the_spool(
     assert [path.name for path in (tmp_path / "spool").iterdir()] == ["5.frames"]
     (first, checkpoint), (second, result) = spooled(tmp_path / "spool" / "5.frames")
     assert (first, text(checkpoint.path), checkpoint.epoch) == ("Checkpoint", str(tmp_path / "model"), 3.0)
-    assert (second, outcome(result), metrics(result)) == ("TaskResult", "Stopped", {"n": 7})
+    assert (second, outcome(result), metrics(result)) == ("TaskResult", "Returned", {"n": 7})
 
 
 @pytest.mark.parametrize("interrupts", [1, 2])

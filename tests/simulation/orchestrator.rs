@@ -389,6 +389,8 @@ impl Orchestrator {
             Effect::Drain { connection } => self.followups.push_back(Followup::Drain(connection)),
             Effect::Signal { trainer, signal } => self.orders.push(Order::Signal { trainer, signal }),
             Effect::Forget { trainer } => self.orders.push(Order::Forget { trainer }),
+            // No trainer here leaves anything in a spool.
+            Effect::Unspool { .. } => {}
         }
     }
 

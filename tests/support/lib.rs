@@ -9,6 +9,6 @@ mod watch;
 mod words;
 
 pub use peer::{Heard, Peer, frames, hello, result};
-pub use stage::{Stage, python};
+pub use stage::{PRELUDE, Stage, python};
 pub use watch::{Watch, gone, within};
 pub use words::Words;

@@ -89,7 +89,7 @@ pub fn python() -> PathBuf {
 }
 
 /// What every trainer begins with.
-const PRELUDE: &str = "
+pub const PRELUDE: &str = "
 import ctypes, os, signal, subprocess, sys, time
 from pathlib import Path
 

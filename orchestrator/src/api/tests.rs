@@ -6,6 +6,7 @@ use super::*;
 use crate::What;
 use crate::outcome::TaskEnd;
 use crate::record::{Ending, Exit, Record};
+use crate::status::TaskCounts;
 use crate::training_task::TrainingTask;
 
 mod look;
@@ -43,24 +44,30 @@ async fn a_job_outlives_its_orchestrator_in_the_journal() {
 }
 
 #[tokio::test]
-async fn unfinished_jobs_are_named_at_the_next_start() {
+async fn an_unfinished_job_is_taken_up_at_the_next_start() {
     let folder = tempfile::tempdir().unwrap();
     let config = config(folder.path());
     let orchestrator = Orchestrator::start(config.clone()).await.unwrap();
-    let job = orchestrator.submit(script("left-over", "exec sleep 600", &["t"])).await.unwrap();
+    let go_on = folder.path().join("go-on");
+    let command = format!("while [ ! -e {} ]; do sleep 0.01; done", go_on.display());
+    let job = orchestrator.submit(script("left-over", &command, &["a", "b"])).await.unwrap();
     let pid = started(&job).await;
     assert_eq!(Orchestrator::start(config.clone()).await.unwrap_err().code(), "state_dir_locked");
     orchestrator.shutdown().await;
     assert_eq!(job.outcome().await.unwrap_err().code(), "shut_down");
     assert_eq!(job.stop(StopReason::Cancelled).await.unwrap_err().code(), "shut_down");
     assert!(!job.socket_path().exists());
-    let error = Orchestrator::start(config).await.unwrap_err();
-    assert_eq!(error.code(), "unfinished_jobs");
-    assert!(error.to_string().contains("left-over"), "{error}");
-
     let trainer = trainwire_unix::PidFd::open(pid.cast_unsigned()).unwrap();
     assert!(!trainer.is_dead().unwrap(), "a shutdown kills nothing");
-    trainer.signal(trainwire_unix::Signal::SIGKILL).unwrap();
+
+    let orchestrator = Orchestrator::start(config).await.unwrap();
+    let job = orchestrator.job(job.id()).await.unwrap().unwrap();
+    assert_eq!(job.counts(), TaskCounts { waiting: 1, running: 1, ..TaskCounts::default() });
+    std::fs::write(go_on, "").unwrap();
+    let outcome = job.outcome().await.unwrap();
+    assert!(outcome.succeeded(), "{outcome:?}");
+    assert_eq!(outcome.tasks.iter().map(|task| task.attempts).collect::<Vec<_>>(), [1, 1]);
+    assert_eq!(started(&job).await, pid);
 }
 
 #[tokio::test]

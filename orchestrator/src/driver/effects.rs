@@ -27,6 +27,7 @@ impl Driver {
             Effect::Ack { connection, entry } => {
                 self.command(connection, |connection, _| connection.ack(entry))
             }
+            Effect::Unspool { job, delivery } => self.unspool(job, delivery),
             Effect::Stop { connection, stop } => {
                 if let Some(stop) = self.slabs.after_its_copy(stop) {
                     self.command(connection, |connection, _| connection.stop(stop));
@@ -41,7 +42,12 @@ impl Driver {
     }
 
     fn welcome(&mut self, connection: ConnectionNo, mut welcome: Welcome) {
-        let job = self.scheduler.trainer_of(connection).and_then(|trainer| self.job_of(trainer));
+        let trainer = self.scheduler.trainer_of(connection);
+        if let Some(trainer) = trainer.filter(|trainer| !self.trainers.contains_key(trainer)) {
+            // Started by hand, before a restart.
+            self.watch_attached(trainer);
+        }
+        let job = trainer.and_then(|trainer| self.job_of(trainer));
         if let Some(slot) = job.and_then(|job| self.jobs.get(&job)) {
             let spool = self.layout.spool(&slot.feed.job_id);
             welcome.spool = spool.map(|folder| folder.to_string_lossy().into_owned());

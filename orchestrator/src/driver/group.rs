@@ -15,7 +15,9 @@ use crate::job::JobSpec;
 use crate::journal::{Batch, Commit, Entry};
 use crate::payload::Payload;
 use crate::record::{DeliveryNo, Ending, JobNo, LastProgress, Next, Record, Seq, TaskNo};
-use crate::scheduler::{ConnectionNo, Effect, Input};
+use crate::scheduler::{ConnectionNo, Decision, Effect, Input};
+use crate::slab::JobSlab;
+use crate::spool;
 use crate::text::Escaped;
 
 /// See the module.
@@ -82,6 +84,10 @@ impl Driver {
 
     pub(super) fn decide(&mut self, input: Input) {
         let decision = self.scheduler.handle(self.scheduler_now(), input);
+        self.decided(decision);
+    }
+
+    pub(super) fn decided(&mut self, decision: Decision) {
         for mut record in decision.records {
             match &mut record {
                 Record::Delivered { delivery, trainer, log_from, .. } => {
@@ -215,6 +221,9 @@ impl Driver {
             Record::JobEnded { .. } => {
                 feed.publish(entry);
                 self.budget.give_back(Charge::of_job(&slot.spec));
+                if let Some(folder) = self.layout.spool(&feed.job_id) {
+                    tokio::task::spawn_blocking(move || spool::clear(&folder));
+                }
                 if let Some(slab) = self.jobs.get_mut(&job).and_then(|slot| slot.slab.take()) {
                     slab.close();
                     discard(slab);
@@ -246,13 +255,18 @@ impl Driver {
         // The Scheduler takes no other.
         let Ok(job_id) = JobId::new(&spec.job_id) else { return };
         let kept_max = self.writer.is_none().then_some(self.config.volatile_records_max);
-        let span = tracing::info_span!("job", id = %job_id);
         let slab = self.slabs.arriving.take();
-        let mut feed = Feed::new(job, job_id, kept_max);
-        feed.slab = slab.as_ref().map(Arc::downgrade).unwrap_or_default();
-        let feed = Arc::new(feed);
+        self.open_slot(Arc::new(Feed::new(job, job_id, kept_max)), Arc::new(spec.clone()), slab);
+    }
+
+    pub(super) fn open_slot(&mut self, feed: Arc<Feed>, spec: Arc<JobSpec>, slab: Option<Arc<JobSlab>>) {
+        if let Some(slab) = &slab {
+            // Each job has one at most, and gets it here.
+            let _ = feed.slab.set(Arc::downgrade(slab));
+        }
+        let span = tracing::info_span!("job", id = %feed.job_id);
         let work = self.layout.work_of(&feed.job_id).to_string_lossy().into_owned();
-        self.jobs.insert(job, JobSlot { feed, spec: Arc::new(spec.clone()), slab, work, span });
+        self.jobs.insert(feed.job, JobSlot { feed, spec, slab, work, span });
     }
 
     fn release_task(&mut self, task: TaskNo) {

@@ -1,6 +1,6 @@
 //! The sockets of all jobs: accepting, doing without descriptors for a while, keeping the names.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::io;
 use std::ops::Bound;
 use std::os::fd::OwnedFd;
@@ -19,6 +19,8 @@ use crate::scheduler::{ConnectionNo, Input};
 #[derive(Debug, Default)]
 pub(super) struct Listeners {
     bound: BTreeMap<JobNo, Listener>,
+    /// Their sockets may be there from before a restart.
+    pub(super) bound_before: HashSet<JobNo>,
     /// Not watched, because there was no descriptor for who waits there.
     paused: VecDeque<JobNo>,
     /// When the first of `paused` is tried again; set exactly while there is one.
@@ -45,7 +47,8 @@ impl Driver {
     pub(super) fn bind(&mut self, job: JobNo) {
         let Some(slot) = self.jobs.get(&job) else { return };
         let path = self.layout.socket(&slot.feed.job_id);
-        let bound = Listener::bind(&path).map_err(|error| (error.code(), error.to_string()));
+        let again = self.listeners.bound_before.remove(&job);
+        let bound = Listener::bind(&path, again).map_err(|error| (error.code(), error.to_string()));
         let watched = bound.and_then(|listener| {
             let watched = self.readiness.add(&listener, Source::Listener(job), Wanted::BYTES);
             watched.map(|()| listener).map_err(|error| ("socket_system", error.to_string()))

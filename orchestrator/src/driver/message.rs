@@ -65,6 +65,11 @@ pub(crate) enum Message {
         trainer: TrainerNo,
         started: Result<(TrainerProcess, ProcessIdentity), Exit>,
     },
+    /// A process that is not our child has ended.
+    Died {
+        trainer: TrainerNo,
+        exit: Exit,
+    },
     /// All processes were looked at.
     Swept {
         swept: Vec<Leftover>,
@@ -120,6 +125,7 @@ impl Driver {
             Message::DiskFailed { text } => self.failed = Some(OrchestratorError::Journal { text }),
             Message::Copied { connection, deliver, copy } => self.copied(connection, *deliver, copy),
             Message::Spawned { trainer, started } => self.spawned(trainer, started),
+            Message::Died { trainer, exit } => self.ended(trainer, exit),
             Message::Swept { swept, left } => self.swept(swept, &left),
         }
     }

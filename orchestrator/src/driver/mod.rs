@@ -25,6 +25,7 @@ mod listeners;
 mod message;
 mod query;
 mod remains;
+mod restart;
 mod slabs;
 mod trainers;
 
@@ -51,6 +52,7 @@ use crate::metrics::MetricsWriter;
 use crate::payload::Payload;
 use crate::readiness::{Readiness, Source};
 use crate::record::{DeliveryNo, JobNo, Seq, TaskNo, TrainerNo};
+use crate::restart::Restart;
 use crate::room::Room;
 use crate::scheduler::{ConnectionNo, Input, Now, Scheduler, Ticket};
 use crate::slab::JobSlab;
@@ -74,8 +76,10 @@ pub(crate) struct Parts {
     pub(crate) scheduler: Scheduler,
     /// Of the last record in the journal.
     pub(crate) seq: Seq,
-    /// Jobs the journal knows, all ended.
+    /// Jobs the journal knows.
     pub(crate) feeds: HashMap<JobNo, Arc<Feed>>,
+    /// What those of them need that have not ended.
+    pub(crate) restart: Restart,
     /// With the end of its commits; `None` keeps the journal in memory.
     pub(crate) writer: Option<(Writer, mpsc::UnboundedReceiver<Committed>)>,
     pub(crate) metrics: Option<MetricsWriter>,
@@ -204,6 +208,7 @@ pub(crate) async fn run(parts: Parts) {
         sender: parts.sender,
     };
     driver.forget_leftovers();
+    driver.take_up(parts.restart);
     let error = driver.drive(inbox, commits, shutdown).await;
     driver.close(&error);
     stopped.send_replace(Some(error));

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use trainwire_protocol::id::Token;
 use trainwire_unix::ProcessIdentity;
@@ -85,7 +86,7 @@ impl Driver {
             process.signal(signal);
         }
         let log = process.log().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default();
-        self.watch(trainer, process);
+        self.watch(trainer, process, VecDeque::new());
         self.decide(Input::Spawned {
             trainer,
             pid: i32::try_from(identity.pid).unwrap_or(0),
@@ -101,31 +102,61 @@ impl Driver {
         let connection = connection.and_then(|connection| self.connections.get_mut(&connection));
         // Without one (it died at once) its silence has to tell.
         if let Some(pidfd) = connection.and_then(|connection| connection.take_pidfd()) {
-            self.watch(trainer, TrainerProcess::attached(Arc::new(pidfd)));
+            self.watch(trainer, TrainerProcess::attached(Arc::new(pidfd)), VecDeque::new());
         }
     }
 
-    fn watch(&mut self, trainer: TrainerNo, process: TrainerProcess) {
+    pub(super) fn watch(
+        &mut self,
+        trainer: TrainerNo,
+        process: TrainerProcess,
+        marks: VecDeque<(DeliveryNo, u64)>,
+    ) {
         if let Err(error) = self.readiness.add(process.pidfd(), Source::Process(trainer), Wanted::BYTES) {
             tracing::error!(pid = process.pidfd().pid(), %error, "a trainer cannot be watched");
             let (exit, log_tail) = (Exit::Unknown, String::new());
             let exited = Input::Exited { trainer, exit, log_tail, failure: None };
             self.followups.push_back(Followup::Input(exited));
         }
-        self.trainers.insert(trainer, TrainerSlot::Started { process, marks: VecDeque::new() });
+        self.trainers.insert(trainer, TrainerSlot::Started { process, marks });
     }
 
     /// Its pidfd is readable.
     pub(super) fn died(&mut self, trainer: TrainerNo) {
-        let Some(TrainerSlot::Started { process, marks }) = self.trainers.get(&trainer) else { return };
+        let Some(TrainerSlot::Started { process, .. }) = self.trainers.get(&trainer) else { return };
         self.readiness.remove(process.pidfd());
         let exit = process.exit();
+        if exit != Exit::Unknown {
+            return self.ended(trainer, exit);
+        }
+        // Not our child: the kernel tells once its parent has reaped it, or never.
+        let (process, sender) = (process.clone(), self.sender.clone());
+        tokio::spawn(async move {
+            let mut exit = process.exit();
+            for _ in 0..REAPED_LOOKS {
+                if exit != Exit::Unknown {
+                    break;
+                }
+                tokio::time::sleep(REAPED_INTERVAL).await;
+                exit = process.exit();
+            }
+            let _ = sender.send(Message::Died { trainer, exit }).await;
+        });
+    }
+
+    /// It is dead, and all is known of how that will be.
+    pub(super) fn ended(&mut self, trainer: TrainerNo, exit: Exit) {
+        let Some(TrainerSlot::Started { process, marks }) = self.trainers.get(&trainer) else { return };
         let from = marks.front().map_or(0, |(_, from)| *from);
         let log_tail = process.log().map(|path| process::tail(path, from)).unwrap_or_default();
         let failure = match exit {
             Exit::Code { code: 1.. } => process.failure(),
             _ => None,
         };
+        let known = self.scheduler.state().trainer(trainer);
+        if let Some((job, in_hand)) = known.map(|known| (known.job, Vec::from(known.in_hand.clone()))) {
+            self.look_into_spool(job, &in_hand);
+        }
         self.decide(Input::Exited { trainer, exit, log_tail, failure });
     }
 
@@ -148,7 +179,13 @@ impl Driver {
             Some(TrainerSlot::Starting { signal: meant }) if *meant != Some(Signal::Kill) => {
                 *meant = Some(signal);
             }
-            Some(TrainerSlot::Starting { .. }) | None => {}
+            Some(TrainerSlot::Starting { .. }) => {}
+            // Of before a restart, started by hand, and not seen since: there is nobody to be ended.
+            None => {
+                let exited =
+                    Input::Exited { trainer, exit: Exit::Unknown, log_tail: String::new(), failure: None };
+                self.followups.push_back(Followup::Input(exited));
+            }
         }
     }
 
@@ -180,3 +217,7 @@ impl Driver {
         }
     }
 }
+
+/// For an exit status that is not there yet: a parent mostly reaps at once, and some never do.
+const REAPED_INTERVAL: Duration = Duration::from_millis(10);
+const REAPED_LOOKS: u32 = 20;

@@ -29,7 +29,7 @@ use crate::record::{JobNo, Record, Seq, TaskNo};
 
 use payloads::Files;
 pub(crate) use payloads::{FOLDER_NAME as PAYLOADS_NAME, PayloadFolder, ROW_SIZE_BYTES_MAX, StoredTask};
-pub(crate) use query::Reader;
+pub(crate) use query::{Reader, StoredBytes};
 pub(crate) use write::{Commit, Committed, Writer};
 
 /// A record in its place.
@@ -81,10 +81,18 @@ impl Journal {
         Ok(Self { connection, path, files, lock })
     }
 
-    /// Everything committed so far, in order.
-    pub(crate) fn records(&self) -> Result<Vec<Entry>, StartError> {
-        query::all(&self.connection)
-            .map_err(|error| StartError::Journal { path: self.path.clone(), text: error.to_string() })
+    /// Gives everything committed so far, in order.
+    pub(crate) fn replay(&self, each: impl FnMut(Entry)) -> Result<(), StartError> {
+        query::replay(&self.connection, each).map_err(|error| self.unreadable(&error))
+    }
+
+    /// Where the bytes of a task are.
+    pub(crate) fn bytes_of(&self, task: TaskNo) -> Result<StoredBytes, StartError> {
+        query::bytes_of(&self.connection, task).map_err(|error| self.unreadable(&error))
+    }
+
+    fn unreadable(&self, error: &rusqlite::Error) -> StartError {
+        StartError::Journal { path: self.path.clone(), text: error.to_string() }
     }
 
     pub(crate) fn path(&self) -> &Path {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, OpenFlags, Row, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 
 use super::Entry;
 use crate::clock;
@@ -33,11 +33,40 @@ impl Reader {
     }
 }
 
-pub(super) fn all(connection: &Connection) -> rusqlite::Result<Vec<Entry>> {
-    connection
-        .prepare("SELECT seq, at_us, job, task, attempt, body FROM records ORDER BY seq")?
-        .query_map([], entry)?
-        .collect()
+/// Where the bytes of a task are.
+pub(crate) enum StoredBytes {
+    /// In its row.
+    Row(Vec<u8>),
+    /// In a file of this name in the state folder.
+    File(String),
+    /// They were in memory.
+    Nowhere,
+    /// No row speaks of them.
+    Missing,
+}
+
+pub(super) fn replay(connection: &Connection, mut each: impl FnMut(Entry)) -> rusqlite::Result<()> {
+    let mut rows =
+        connection.prepare("SELECT seq, at_us, job, task, attempt, body FROM records ORDER BY seq")?;
+    for entry in rows.query_map([], entry)? {
+        each(entry?);
+    }
+    Ok(())
+}
+
+pub(super) fn bytes_of(connection: &Connection, task: TaskNo) -> rusqlite::Result<StoredBytes> {
+    let number = task.0.cast_signed();
+    let mut row = connection.prepare_cached("SELECT bytes FROM payloads WHERE task = ?1")?;
+    if let Some(bytes) = row.query_row([number], |row| row.get(0)).optional()? {
+        return Ok(StoredBytes::Row(bytes));
+    }
+    let mut row = connection.prepare_cached("SELECT file FROM payload_files WHERE task = ?1")?;
+    let file: Option<Option<String>> = row.query_row([number], |row| row.get(0)).optional()?;
+    Ok(match file {
+        Some(Some(name)) => StoredBytes::File(name),
+        Some(None) => StoredBytes::Nowhere,
+        None => StoredBytes::Missing,
+    })
 }
 
 fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {

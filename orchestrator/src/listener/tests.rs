@@ -7,7 +7,7 @@ use super::*;
 fn the_name_is_private_and_goes_with_the_listener() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("socket");
-    let listener = Listener::bind(&path).unwrap();
+    let listener = Listener::bind(&path, false).unwrap();
     assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     assert!(listener.accept().unwrap().is_none());
     let _stream = UnixStream::connect(&path).unwrap();
@@ -25,14 +25,14 @@ fn a_name_that_is_taken_is_left_alone_and_named() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("socket");
     std::fs::write(&path, "mine").unwrap();
-    let error = Listener::bind(&path).unwrap_err();
+    let error = Listener::bind(&path, false).unwrap_err();
     assert_eq!(error.code(), "socket_name_taken");
     assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");
 
     std::fs::remove_file(&path).unwrap();
-    let _other = Listener::bind(&path).unwrap();
-    let error = Listener::bind(&path).unwrap_err();
+    let _other = Listener::bind(&path, false).unwrap();
+    let error = Listener::bind(&path, false).unwrap_err();
     assert!(error.to_string().contains(&std::process::id().to_string()), "{error}");
     assert!(path.exists());
 }
@@ -41,7 +41,7 @@ fn a_name_that_is_taken_is_left_alone_and_named() {
 fn a_name_that_a_cleaner_removed_comes_back() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("socket");
-    let mut listener = Listener::bind(&path).unwrap();
+    let mut listener = Listener::bind(&path, false).unwrap();
     let _early = UnixStream::connect(&path).unwrap();
     assert!(listener.renew_name().is_none());
     std::fs::remove_file(&path).unwrap();
@@ -54,7 +54,7 @@ fn a_name_that_a_cleaner_removed_comes_back() {
     drop(listener);
     assert!(!path.exists());
 
-    let mut listener = Listener::bind(&path).unwrap();
+    let mut listener = Listener::bind(&path, false).unwrap();
     std::fs::remove_file(&path).unwrap();
     std::fs::write(&path, "mine").unwrap();
     assert!(listener.renew_name().is_none());

@@ -7,21 +7,23 @@ use trainwire_unix::{ExitStatus, Kernel, PidFd, Signal};
 use super::oom;
 use crate::record::{Exit, TrainerFailure};
 
-/// Of a child of ours that is dead. It is not reaped: see [`super::TrainerProcess::forget`].
+/// Of a process we started, or one before us did, that is dead. It is not reaped: see
+/// [`super::TrainerProcess::reap`].
 pub(super) fn of_child(pidfd: &PidFd, killed: &AtomicBool) -> Exit {
-    match pidfd.peek() {
-        Ok(Some(ExitStatus::Code(code))) => {
+    let status = pidfd.peek().unwrap_or_else(|_| pidfd.exit_status_of_non_child(Kernel::Running));
+    match status {
+        Some(ExitStatus::Code(code)) => {
             if code == 0 {
                 oom::forget_unclaimed();
             }
             Exit::Code { code }
         }
-        Ok(Some(ExitStatus::Signal { signal, core_dumped })) => {
+        Some(ExitStatus::Signal { signal, core_dumped }) => {
             let unexplained = signal == Signal::SIGKILL as i32 && !killed.load(Ordering::Relaxed);
             Exit::Signal { signal, core_dumped, out_of_memory: unexplained && oom::claim() }
         }
-        // The embedding program reaped it.
-        Ok(None) | Err(_) => Exit::Unknown,
+        // Somebody else reaped it, or will, and the kernel does not tell.
+        None => Exit::Unknown,
     }
 }
 

@@ -10,10 +10,12 @@ mod spawn;
 mod stat;
 mod sweep;
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use trainwire_protocol::id::Token;
 use trainwire_unix::{Kernel, PidFd, ProcessIdentity};
 
 use crate::record::TrainerFailure;
@@ -35,10 +37,11 @@ pub(crate) struct TrainerProcess {
 /// Whom a signal reaches.
 #[derive(Clone, Debug)]
 enum Reach {
-    /// The group we created for it. Its leader is our child and is not [reaped](TrainerProcess::reap)
+    /// The group we created for it. A leader that is our child is not [reaped](TrainerProcess::reap)
     /// before all of it is gone, so that neither its number nor the group's can come to mean somebody
-    /// else.
+    /// else. One that an orchestrator before us started is reaped by whoever inherited it.
     OwnGroup {
+        started_by: StartedBy,
         log: PathBuf,
         /// By which everything it started is known.
         mark: Mark,
@@ -48,6 +51,15 @@ enum Reach {
     },
     /// Somebody else's process: it alone.
     Alone,
+}
+
+/// Who will reap it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum StartedBy {
+    /// This process.
+    Us,
+    /// One before it.
+    Predecessor,
 }
 
 /// What a process we started has become.
@@ -65,11 +77,39 @@ impl TrainerProcess {
         Self { pidfd, reach: Reach::Alone }
     }
 
+    /// A trainer that an orchestrator before us started: this very process, or `None` if it is gone.
+    ///
+    /// # Errors
+    /// The kernel's, such as no descriptor left.
+    pub(crate) fn adopted(
+        identity: &ProcessIdentity,
+        log: PathBuf,
+        token: &Token,
+    ) -> io::Result<Option<Self>> {
+        oom::begin_counting();
+        let reach = Reach::OwnGroup {
+            started_by: StartedBy::Predecessor,
+            log,
+            mark: Mark::of(token),
+            killed: Arc::default(),
+            tree: Arc::default(),
+        };
+        Ok(identity.open()?.map(|pidfd| Self { pidfd: Arc::new(pidfd), reach }))
+    }
+
     /// The group we created for it, as long as it is not [reaped](Self::reap).
     pub(crate) fn group(&self) -> Option<i32> {
         match self.reach {
             Reach::OwnGroup { .. } => self.pidfd.pid().map(u32::cast_signed),
             Reach::Alone => None,
+        }
+    }
+
+    /// The number of that group for as long as anyone may ask: only where we say when it is reaped.
+    fn lasting_group(&self) -> Option<i32> {
+        match self.reach {
+            Reach::OwnGroup { started_by: StartedBy::Us, .. } => self.group(),
+            _ => None,
         }
     }
 
@@ -106,7 +146,7 @@ impl TrainerProcess {
                 }
                 tree.noted.extend(self.pidfd.pid().map(sweep::descendants).unwrap_or_default());
                 killed.fetch_or(signal == Signal::Kill, Ordering::Relaxed);
-                let sent = self.pidfd.signal_group(number, Kernel::Running);
+                let sent = self.signal_group(number);
                 if signal == Signal::Kill {
                     tree.noted.iter().for_each(sweep::kill_exactly);
                 }
@@ -125,7 +165,15 @@ impl TrainerProcess {
             && !lock(tree).reaped
         {
             // ESRCH, where nothing is left.
-            let _ = self.pidfd.signal_group(trainwire_unix::Signal::SIGKILL, Kernel::Running);
+            let _ = self.signal_group(trainwire_unix::Signal::SIGKILL);
+        }
+    }
+
+    fn signal_group(&self, signal: trainwire_unix::Signal) -> io::Result<()> {
+        let by_number_too = self.lasting_group().is_some() || !self.pidfd.is_dead()?;
+        match by_number_too {
+            true => self.pidfd.signal_group(signal, Kernel::Running),
+            false => self.pidfd.signal_group_exactly(signal),
         }
     }
 

@@ -15,7 +15,7 @@ use trainwire_protocol::task::VerifiedTask;
 use trainwire_unix::{PidFd, ProcessIdentity};
 
 use super::mark::{self, Mark};
-use super::{Reach, TrainerProcess, error_file, oom, params};
+use super::{Reach, StartedBy, TrainerProcess, error_file, oom, params};
 use crate::job::JobSpec;
 use crate::record::Exit;
 
@@ -136,7 +136,13 @@ fn own(mut child: Child, log: &Path, mark: Mark) -> io::Result<(TrainerProcess, 
         }
     };
     oom::begin_counting();
-    let reach = Reach::OwnGroup { log: log.to_owned(), mark, killed: Arc::default(), tree: Arc::default() };
+    let reach = Reach::OwnGroup {
+        started_by: StartedBy::Us,
+        log: log.to_owned(),
+        mark,
+        killed: Arc::default(),
+        tree: Arc::default(),
+    };
     Ok((TrainerProcess { pidfd: Arc::new(pidfd), reach }, identity))
 }
 

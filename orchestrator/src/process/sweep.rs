@@ -46,7 +46,7 @@ impl Remains {
     }
 
     fn group(&self) -> Option<i32> {
-        self.process.as_ref()?.group()
+        self.process.as_ref()?.lasting_group()
     }
 }
 

@@ -4,7 +4,7 @@ use trainwire_protocol::id::Token;
 use trainwire_protocol::message::{AckEntry, Bye, Deliver, Refused, Stop, Welcome};
 
 use super::input::{ConnectionNo, Ticket};
-use crate::record::{JobNo, Record, TaskNo, TrainerNo};
+use crate::record::{DeliveryNo, JobNo, Record, TaskNo, TrainerNo};
 
 /// What the Scheduler decided.
 #[derive(Debug, Default)]
@@ -77,6 +77,13 @@ pub enum Effect {
         connection: ConnectionNo,
         /// What.
         entry: AckEntry,
+    },
+    /// What lay in the spool for this delivery is in the journal, or of no use: remove it.
+    Unspool {
+        /// In whose folder.
+        job: JobNo,
+        /// Of which delivery.
+        delivery: DeliveryNo,
     },
     /// Ask for an end.
     Stop {

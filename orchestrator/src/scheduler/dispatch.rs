@@ -17,6 +17,9 @@ impl Scheduler {
     /// Brings a job to rest after any change: no due task beside a free window, no missing trainer,
     /// no idle one too many, no job that is over and still there. An extra call does no harm.
     pub(super) fn settle(&mut self, now: Instant, job_no: JobNo) {
+        if let Some(cause) = self.jobs.get(&job_no).and_then(|live| live.unbindable.clone()) {
+            self.fail_job(job_no, &cause, "");
+        }
         let Some(job) = self.state.job(job_no) else { return };
         if job.is_done() {
             return self.finish_job(now, job_no);

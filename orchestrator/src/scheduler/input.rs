@@ -165,6 +165,16 @@ pub enum Input {
         /// What it says.
         result: TaskResult,
     },
+    /// What a trainer left in the spool, because nobody acknowledged it. Answered with
+    /// [`Effect::Unspool`](super::Effect::Unspool).
+    Spooled {
+        /// In whose folder it lay.
+        job: JobNo,
+        /// Of which delivery.
+        delivery: DeliveryNo,
+        /// In the order in which it was said.
+        spooled: Vec<Spooled>,
+    },
     /// Forwarded only for jobs with a stall timeout.
     Heartbeat {
         /// Fences with the delivery.
@@ -203,4 +213,13 @@ pub enum Input {
     },
     /// A deadline may have passed, see `poll_timeout`.
     Timeout,
+}
+
+/// What is kept until it is acknowledged.
+#[derive(Debug, PartialEq)]
+pub enum Spooled {
+    /// A checkpoint.
+    Checkpoint(Checkpoint),
+    /// A result.
+    Result(TaskResult),
 }

@@ -107,7 +107,7 @@ impl Scheduler {
     }
 
     /// Sends the Stop and gives it time.
-    fn ask(&mut self, now: Instant, trainer: TrainerNo, delivery: DeliveryNo) {
+    pub(super) fn ask(&mut self, now: Instant, trainer: TrainerNo, delivery: DeliveryNo) {
         let Some(grace) = self.spec_of(trainer).map(|spec| spec.stop_grace) else { return };
         let Some(live) = self.trainers.get_mut(&trainer) else { return };
         if let Some(until) = self.deadlines.arm(now, grace, Due::Asked(delivery)) {

@@ -12,6 +12,8 @@ use crate::record::{DeliveryNo, Exit, JobNo, TaskNo, TrainerFailure, TrainerNo};
 pub(super) struct LiveJob {
     /// Its socket is bound.
     pub(super) bound: bool,
+    /// Its socket cannot be bound, in words. After a restart it may have trainers all the same.
+    pub(super) unbindable: Option<String>,
     /// Queued tasks that are due. While there are any, `open` is empty.
     pub(super) ready: BTreeSet<TaskNo>,
     /// Queued tasks in their backoff.

@@ -8,6 +8,7 @@
 //! | --- | --- |
 //! | `submit` | which jobs and tasks are taken |
 //! | `over` | when a job takes no more, fails as a whole, or is over |
+//! | `adopt` | what a restart takes up again |
 //! | `admission` | who may connect, and what a reconnecting trainer still has |
 //! | `presence` | what silence, a lost connection and a goodbye mean |
 //! | `dispatch` | who gets what; when trainers are started and let go |
@@ -33,6 +34,7 @@ use crate::job::JobSpec;
 use crate::record::{DeliveryNo, JobNo, Record, TaskNo, TrainerNo};
 
 mod admission;
+mod adopt;
 mod apply;
 mod deadlines;
 mod decision;
@@ -52,8 +54,9 @@ mod submit;
 #[cfg(test)]
 mod tests;
 
+pub use adopt::Adoption;
 pub use decision::{Answer, Decision, Effect, Signal};
-pub use input::{ConnectionNo, Input, Now, Ticket};
+pub use input::{ConnectionNo, Input, Now, Spooled, Ticket};
 pub use state::{Delivered, Durable, Holder, Job, Task, TaskState, Trainer, TrainerState};
 
 use deadlines::{Deadlines, Due};
@@ -73,6 +76,8 @@ pub struct Scheduler {
     connections: BTreeMap<ConnectionNo, TrainerNo>,
     /// Of tasks that have not ended. Ordered, because they are worked off about in order.
     payloads: BTreeMap<TaskNo, VerifiedTask>,
+    /// Of tasks that have not ended and whose bytes a restart did not find, why.
+    lost: BTreeMap<TaskNo, String>,
     tokens: Vec<Token>,
     /// Jobs that would start a trainer if there were a token.
     token_starved: BTreeSet<JobNo>,
@@ -91,6 +96,7 @@ impl Scheduler {
             trainers: BTreeMap::new(),
             connections: BTreeMap::new(),
             payloads: BTreeMap::new(),
+            lost: BTreeMap::new(),
             tokens: Vec::new(),
             token_starved: BTreeSet::new(),
             slots: Slots::default(),
@@ -126,6 +132,7 @@ impl Scheduler {
             Input::Progress { connection, delivery } => self.progress(connection, delivery),
             Input::Checkpoint { connection, checkpoint } => self.checkpoint(now, connection, checkpoint),
             Input::Result { connection, result } => self.result(now, connection, result),
+            Input::Spooled { job, delivery, spooled } => self.spooled(now, job, delivery, spooled),
             Input::Heartbeat { connection, heartbeat } => self.heartbeat(now, connection, heartbeat),
             Input::Bye { connection, bye } => self.trainer_leaves(now, connection, &bye),
             Input::Quiet { connection } => self.quiet(now, connection),

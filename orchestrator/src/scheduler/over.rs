@@ -18,7 +18,10 @@ impl Scheduler {
     }
 
     pub(super) fn bind_failed(&mut self, now: Instant, job: JobNo, code: &str, text: &str) {
-        self.fail_job(job, &format!("the job's socket could not be made ({code}): {text}"), "");
+        let cause = format!("the job's socket could not be made ({code}): {text}");
+        if let Some(live) = self.jobs.get_mut(&job) {
+            live.unbindable = Some(cause);
+        }
         self.settle(now, job);
     }
 
@@ -57,6 +60,7 @@ impl Scheduler {
             live.waiting.remove(&task);
         }
         self.payloads.remove(&task);
+        self.lost.remove(&task);
         self.record(Record::Closed { task, next });
     }
 

@@ -79,7 +79,7 @@ impl Scheduler {
     }
 
     /// Arms the loss of a trainer that has been silent for so long already.
-    fn arm_lost(&mut self, now: Instant, trainer: TrainerNo, silent_for: Duration) {
+    pub(super) fn arm_lost(&mut self, now: Instant, trainer: TrainerNo, silent_for: Duration) {
         let Some(spec) = self.spec_of(trainer) else { return };
         let left = spec.lost_timeout.saturating_sub(silent_for);
         let Some(live) = self.trainers.get_mut(&trainer) else { return };

@@ -10,10 +10,12 @@ use trainwire_protocol::message::{
 use super::Scheduler;
 use super::deadlines::Due;
 use super::decision::Effect;
-use super::input::ConnectionNo;
+use super::input::{ConnectionNo, Spooled};
 use super::state::TaskState;
 use crate::job::StopReason;
-use crate::record::{DeliveryNo, Ending, Metrics, Record, Rung, Scalar, TrainerFailure, TrainerNo};
+use crate::record::{
+    DeliveryNo, Ending, JobNo, Metrics, Record, Rung, Scalar, TaskNo, TrainerFailure, TrainerNo,
+};
 
 impl Scheduler {
     pub(super) fn started(&mut self, now: Instant, connection: ConnectionNo, delivery: DeliveryNo) {
@@ -57,45 +59,64 @@ impl Scheduler {
 
     pub(super) fn checkpoint(&mut self, now: Instant, connection: ConnectionNo, checkpoint: Checkpoint) {
         let Some(trainer) = self.trainer_of(connection) else { return };
-        let Checkpoint { delivery, seq, at, metrics } = checkpoint;
-        let last_seq = self
-            .held(trainer, delivery.0)
-            .and_then(|(_, task)| task.state.holder())
-            .map(|holder| holder.last_seq);
+        let (delivery, seq) = (checkpoint.delivery, checkpoint.seq);
         let entry = |kind| AckEntry { delivery, seq, kind };
-        match last_seq {
-            Some(last_seq) if seq > last_seq => {
-                self.start(now, trainer, delivery.0);
-                self.record(Record::Checkpointed {
-                    delivery: delivery.0,
-                    seq,
-                    path: at.path,
-                    step: at.step,
-                    epoch: at.epoch,
-                    metrics: scalars(metrics),
-                });
-                self.effect(Effect::Ack { connection, entry: entry(AckKind::Stored) });
-            }
-            // It is in the journal already; its acknowledgement was lost.
-            Some(_) => self.effect(Effect::Ack { connection, entry: entry(AckKind::Superseded) }),
+        match self.store_checkpoint(now, trainer, checkpoint) {
+            Some(kind) => self.effect(Effect::Ack { connection, entry: entry(kind) }),
             None => self.supersede(trainer, connection, entry(AckKind::Superseded)),
         }
     }
 
+    /// `None` if the delivery is not this trainer's, or over.
+    fn store_checkpoint(
+        &mut self,
+        now: Instant,
+        trainer: TrainerNo,
+        checkpoint: Checkpoint,
+    ) -> Option<AckKind> {
+        let Checkpoint { delivery, seq, at, metrics } = checkpoint;
+        let (_, task) = self.held(trainer, delivery.0)?;
+        if seq <= task.state.holder()?.last_seq {
+            // It is in the journal already; its acknowledgement was lost.
+            return Some(AckKind::Superseded);
+        }
+        self.start(now, trainer, delivery.0);
+        self.record(Record::Checkpointed {
+            delivery: delivery.0,
+            seq,
+            path: at.path,
+            step: at.step,
+            epoch: at.epoch,
+            metrics: scalars(metrics),
+        });
+        Some(AckKind::Stored)
+    }
+
     pub(super) fn result(&mut self, now: Instant, connection: ConnectionNo, result: TaskResult) {
         let Some(trainer) = self.trainer_of(connection) else { return };
-        let TaskResult { delivery, seq, outcome, metrics } = result;
-        let Some((_, task)) = self.held(trainer, delivery.0) else {
+        let (delivery, seq) = (result.delivery, result.seq);
+        if self.held(trainer, delivery.0).is_none() {
             let entry = AckEntry { delivery, seq, kind: AckKind::Superseded };
             return self.supersede(trainer, connection, entry);
-        };
+        }
+        let failed = self.store_result(now, trainer, result);
+        let entry = AckEntry { delivery, seq, kind: AckKind::Stored };
+        self.effect(Effect::Ack { connection, entry });
+        self.after_result(now, trainer, failed);
+    }
+
+    /// Whether it says that the task failed.
+    fn store_result(&mut self, now: Instant, trainer: TrainerNo, result: TaskResult) -> bool {
+        let TaskResult { delivery, seq, outcome, metrics } = result;
+        let Some((_, task)) = self.held(trainer, delivery.0) else { return false };
         let failed = matches!(outcome, Outcome::Failed(_));
         let ending = ending(outcome, metrics, task.state);
         self.adapt_window(now, trainer, delivery.0);
         self.conclude(now, delivery.0, Some(seq), ending, "");
-        let entry = AckEntry { delivery, seq, kind: AckKind::Stored };
-        self.effect(Effect::Ack { connection, entry });
+        failed
+    }
 
+    fn after_result(&mut self, now: Instant, trainer: TrainerNo, failed: bool) {
         self.disarm(now, trainer);
         if failed && self.spec_of(trainer).is_some_and(|spec| spec.replace_after_failure) {
             self.let_go(now, trainer, "replaced");
@@ -103,6 +124,32 @@ impl Scheduler {
         self.watch_drain(now, trainer);
         self.refill(now, trainer);
         self.settle_of(now, trainer);
+    }
+
+    /// What a trainer that nobody acknowledged has left on the disk counts as what it says.
+    pub(super) fn spooled(&mut self, now: Instant, job: JobNo, delivery: DeliveryNo, spooled: Vec<Spooled>) {
+        let delivered = self.state.delivery(delivery).copied();
+        // Nobody can end another job's task from this one's folder.
+        let of_job = |task: TaskNo| self.state.task(task).is_some_and(|task| task.job == job);
+        if let Some(trainer) = delivered.filter(|delivered| of_job(delivered.task)).map(|by| by.trainer) {
+            for message in spooled {
+                match message {
+                    Spooled::Checkpoint(checkpoint) if checkpoint.delivery.0 == delivery => {
+                        let _ = self.store_checkpoint(now, trainer, checkpoint);
+                    }
+                    Spooled::Result(result) if result.delivery.0 == delivery => {
+                        if self.held(trainer, delivery).is_none() {
+                            self.record(Record::Superseded { delivery, seq: result.seq });
+                            continue;
+                        }
+                        let failed = self.store_result(now, trainer, result);
+                        self.after_result(now, trainer, failed);
+                    }
+                    _ => {}
+                }
+            }
+        }
+        self.effect(Effect::Unspool { job, delivery });
     }
 
     /// Something for a delivery that is over: acknowledged, or the trainer would send it for ever.

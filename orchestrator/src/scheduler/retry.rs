@@ -32,7 +32,13 @@ impl Scheduler {
         };
         let Some(spec) = self.spec(job) else { return };
         let ending = as_stopped(task, ending);
-        let next = next(task, spec, &ending, self.seed ^ delivery, log_tail);
+        let next = match (next(task, spec, &ending, self.seed ^ delivery, log_tail), self.lost.get(&task_no))
+        {
+            (Next::Queued { .. }, Some(cause)) => {
+                Next::Dead { cause: cause.clone(), log_tail: log_tail.to_owned() }
+            }
+            (next, _) => next,
+        };
         let queued_after = match &next {
             Next::Queued { after } => Some(*after),
             _ => None,
@@ -51,7 +57,10 @@ impl Scheduler {
         }
         match queued_after {
             Some(after) => self.queue(now, task_no, after),
-            None => drop(self.payloads.remove(&task_no)),
+            None => {
+                self.payloads.remove(&task_no);
+                self.lost.remove(&task_no);
+            }
         }
     }
 

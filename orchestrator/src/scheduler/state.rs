@@ -183,6 +183,11 @@ impl Durable {
         self.job_ids.get(job_id).copied()
     }
 
+    /// Jobs that have not ended, in the order of their submission.
+    pub fn unfinished_jobs(&self) -> impl Iterator<Item = JobNo> {
+        (1..).map(JobNo).zip(&self.jobs).filter(|(_, job)| !job.ended).map(|(number, _)| number)
+    }
+
     /// A task by its number.
     pub fn task(&self, number: TaskNo) -> Option<&Task> {
         at(&self.tasks, number.0)

@@ -54,4 +54,6 @@ pub use peer::{PeerCredentials, PeerError, peer_pidfd, require_same_uid};
 pub use pidfd::{ExitStatus, PidFd};
 pub use sealed::{PAYLOAD_SIZE_BYTES_MAX, PayloadBuffer, SealedError, SealedPayload};
 pub use slab::{ReceivedSlab, Slab, SlabError, SlabRange};
-pub use socket::{BindError, ConnectError, NameTaken, Occupant, Owner, SocketName, bind_private, connect};
+pub use socket::{
+    BindError, ConnectError, NameTaken, Occupant, Owner, SocketName, bind_private, connect, rebind_private,
+};

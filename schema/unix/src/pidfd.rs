@@ -165,6 +165,15 @@ impl PidFd {
         Ok(killpg(Pid::from_raw(leader), signal)?)
     }
 
+    /// As [`signal_group`](Self::signal_group), but never by number: for a leader that somebody else may
+    /// have reaped. From Linux 6.9.
+    ///
+    /// # Errors
+    /// `EINVAL` on an older kernel; otherwise as there.
+    pub fn signal_group_exactly(&self, signal: Signal) -> io::Result<()> {
+        self.send_signal(signal, libc::PIDFD_SIGNAL_PROCESS_GROUP)
+    }
+
     fn wait_id(&self, options: libc::c_int) -> io::Result<Option<ExitStatus>> {
         // nix's waitid has no value for real-time signals and loses the status of what they killed.
         // SAFETY: all-zero is a valid siginfo_t.

@@ -7,7 +7,7 @@ mod occupant;
 mod options;
 
 pub use address::{SOCKET_PATH_LEN_MAX, SocketPathError};
-pub use bind::{BindError, SocketName, bind_private};
+pub use bind::{BindError, SocketName, bind_private, rebind_private};
 pub use connect::{ConnectError, connect};
 pub use occupant::{NameTaken, Occupant, Owner};
 pub use options::{

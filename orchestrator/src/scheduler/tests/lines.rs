@@ -94,6 +94,7 @@ pub(super) fn effect_line(effect: &Effect) -> String {
         Effect::Ack { connection, entry } => {
             format!("> C{} ack D{}/{} {:?}", connection.0, entry.delivery, entry.seq, entry.kind)
         }
+        Effect::Unspool { delivery, .. } => format!("> unspool D{delivery}"),
         Effect::Stop { connection, stop } => {
             let stacks = if stop.dump_stacks { ", stacks" } else { "" };
             format!(

@@ -12,7 +12,7 @@ use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, bind, listen,
 use nix::sys::stat::{Mode, fchmod};
 
 use super::address::{SocketPathError, address_of};
-use super::occupant::NameTaken;
+use super::occupant::{NameTaken, Occupant};
 use crate::errno::errno;
 
 /// Creates, binds and listens on a stream socket whose file has `mode` (such as `0o600`), whatever
@@ -52,6 +52,45 @@ pub fn bind_private(path: &Path, mode: u32) -> Result<(UnixListener, SocketName)
         return Err(error);
     }
     Ok((UnixListener::from(unbound), name))
+}
+
+/// As [`bind_private`], and takes the place of a socket of this user that nobody listens on any more,
+/// without a moment at which the name is not there: the new socket is bound under another name (the
+/// same with a dot before it) and renamed. Anything else that has the name is left alone.
+///
+/// For whoever knows that the dead socket was its own, and that nobody else is about to do the same.
+///
+/// # Errors
+/// As [`bind_private`].
+pub fn rebind_private(path: &Path, mode: u32) -> Result<(UnixListener, SocketName), BindError> {
+    if !is_dead_and_ours(path) {
+        return bind_private(path, mode);
+    }
+    let aside = aside(path);
+    if is_dead_and_ours(&aside) {
+        // Of somebody who came this far and no further.
+        let _ = fs::remove_file(&aside);
+    }
+    let (listener, name) = bind_private(&aside, mode)?;
+    let renamed = fs::rename(&aside, path).map_err(|error| system(path, "rename", errno(&error)));
+    match renamed {
+        Ok(()) => Ok((listener, SocketName { path: path.to_owned(), ..name })),
+        Err(error) => {
+            let _ = name.remove();
+            Err(error)
+        }
+    }
+}
+
+fn aside(path: &Path) -> PathBuf {
+    let mut name = std::ffi::OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    path.with_file_name(name)
+}
+
+fn is_dead_and_ours(path: &Path) -> bool {
+    let me = nix::unistd::geteuid().as_raw();
+    matches!(NameTaken::examine(path).what, Occupant::DeadSocket { owner } if owner.uid == me)
 }
 
 /// The name this process gave a socket. It knows the file it made, so it never removes another's.

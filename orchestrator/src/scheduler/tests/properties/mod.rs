@@ -54,6 +54,14 @@ enum Op {
     Close,
     /// The oldest trainer of which nothing was heard since its end.
     Gone,
+    /// Each bit stands for a task whose bytes are lost.
+    Restart {
+        lost: u64,
+    },
+    Spooled {
+        delivery: u64,
+        outcome: bool,
+    },
 }
 
 fn ops() -> impl Strategy<Value = Vec<Op>> {
@@ -89,6 +97,8 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
             .prop_map(|(from, count, other)| Op::Add { from, count, other }),
         1 => Just(Op::Close),
         4 => Just(Op::Gone),
+        2 => prop_oneof![4 => Just(0), 1 => any::<u64>()].prop_map(|lost| Op::Restart { lost }),
+        1 => (0..32_u64, any::<bool>()).prop_map(|(delivery, outcome)| Op::Spooled { delivery, outcome }),
     ];
     prop::collection::vec(op, 0..120)
 }
@@ -136,5 +146,6 @@ proptest! {
         prop_assert!(run.scheduler.jobs.is_empty() && run.scheduler.trainers.is_empty());
         prop_assert!(run.scheduler.connections.is_empty() && run.scheduler.payloads.is_empty());
         prop_assert!(state.slots.is_empty() && run.held.is_empty(), "slots are lost");
+        prop_assert!(run.scheduler.lost.is_empty());
     }
 }

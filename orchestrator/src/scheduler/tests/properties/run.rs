@@ -8,6 +8,7 @@ use super::*;
 pub(super) struct Run {
     pub(super) scheduler: Scheduler,
     replica: Scheduler,
+    records: Vec<Record>,
     now: Instant,
     tokens: u128,
     connections: u64,
@@ -31,8 +32,9 @@ pub(super) struct Run {
 impl Run {
     pub(super) fn new() -> Self {
         Self {
-            scheduler: Scheduler::new(3).with_slots(["0", "1", "2"].map(str::to_owned).to_vec()),
+            scheduler: scheduler(),
             replica: Scheduler::new(3),
+            records: Vec::new(),
             now: epoch(),
             tokens: 0,
             connections: 0,
@@ -51,12 +53,20 @@ impl Run {
     }
 
     fn input(&mut self, input: Input) {
-        let wall = std::time::UNIX_EPOCH;
-        let Decision { records, effects } = self.scheduler.handle(Now { monotonic: self.now, wall }, input);
+        let decision = self.scheduler.handle(self.now(), input);
+        self.decided(decision);
+    }
+
+    fn now(&self) -> Now {
+        Now { monotonic: self.now, wall: std::time::UNIX_EPOCH }
+    }
+
+    fn decided(&mut self, Decision { records, effects }: Decision) {
         for record in &records {
             self.replica.replay(record);
             self.check(record);
         }
+        self.records.extend(records);
         assert!(*self.replica.state() == *self.scheduler.state(), "a replay gives another state");
         self.check_limits();
         for effect in effects {
@@ -81,6 +91,41 @@ impl Run {
             let tokens = (0..wanted as u128).map(|n| Token((self.tokens + n + 1).to_be_bytes())).collect();
             self.tokens += wanted as u128;
             self.input(Input::Tokens(tokens));
+        }
+    }
+
+    /// Another orchestrator takes over. `lost` says whose bytes it does not find.
+    fn restart(&mut self, lost: u64) {
+        let before = std::mem::replace(&mut self.scheduler, scheduler());
+        self.records.iter().for_each(|record| self.scheduler.replay(record));
+        assert!(*self.scheduler.state() == *before.state(), "a replay gives another state");
+        (self.binds, self.spawns, self.hellos) = Default::default();
+        (self.drains, self.connected) = Default::default();
+        let state = self.scheduler.state();
+        let left: Vec<TrainerNo> = state.jobs.iter().flat_map(|job| &job.trainers).copied().collect();
+        let mut gone = BTreeSet::new();
+        for number in left {
+            let trainer = state.trainer(number).unwrap();
+            let unheard_of = matches!(trainer.state, TrainerState::Spawning { pid: None, .. });
+            if unheard_of || !(trainer.is_attached() || self.alive.contains(&number)) {
+                self.alive.remove(&number);
+                gone.insert(number);
+            } else {
+                self.hellos.push(number);
+            }
+        }
+        let mut adoption = Adoption { payloads: before.payloads, lost: before.lost, ..Adoption::default() };
+        let is_lost = |task: &TaskNo| lost >> (task.0 % 64) & 1 == 1;
+        for task in adoption.payloads.keys().copied().filter(is_lost).collect::<Vec<_>>() {
+            adoption.payloads.remove(&task);
+            adoption.lost.insert(task, "lost".into());
+        }
+        adoption.waits = adoption.payloads.keys().map(|task| (*task, seconds(task.0 % 3))).collect();
+        adoption.gone = gone.clone();
+        let decision = self.scheduler.adopt(self.now(), adoption);
+        self.decided(decision);
+        for trainer in gone {
+            self.exit(trainer, 3);
         }
     }
 
@@ -245,6 +290,15 @@ impl Run {
                 self.held.retain(|_, holder| *holder != trainer);
                 self.input(Input::Gone { trainer });
             }
+            Op::Restart { lost } => self.restart(lost),
+            Op::Spooled { delivery, outcome } => {
+                let delivery_no = delivery;
+                let delivery = Delivery(delivery);
+                let outcome = if outcome { Outcome::Succeeded } else { returned() };
+                let result = TaskResult { delivery, seq: 1, outcome, metrics: Vec::new() };
+                let spooled = vec![Spooled::Result(result)];
+                self.input(Input::Spooled { job: JOB, delivery: delivery_no, spooled });
+            }
             Op::Close => self.input(Input::Close { ticket: TICKET, job: JOB }),
         }
     }
@@ -289,7 +343,7 @@ impl Run {
     /// Questions are answered, what runs dies or delivers, and time passes.
     pub(super) fn end_fairly(&mut self, exit: u8, succeed: bool) {
         self.perform(Op::Close);
-        for _ in 0..200 {
+        for _ in 0..1000 {
             while !(self.binds.is_empty() && self.spawns.is_empty() && self.hellos.is_empty()) {
                 self.answer();
             }
@@ -314,6 +368,13 @@ impl Run {
             }
             self.now += seconds(100);
             self.input(Input::Timeout);
+            if self.scheduler.jobs.is_empty() && self.remains.is_empty() {
+                return;
+            }
         }
     }
+}
+
+fn scheduler() -> Scheduler {
+    Scheduler::new(3).with_slots(["0", "1", "2"].map(str::to_owned).to_vec())
 }

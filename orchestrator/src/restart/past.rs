@@ -1,0 +1,105 @@
+//! The records of the past, replayed one by one.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use trainwire_protocol::id::JobId;
+use trainwire_unix::ProcessIdentity;
+
+use crate::events::Feed;
+use crate::journal::Entry;
+use crate::record::{DeliveryNo, Ending, JobNo, Next, Record, Seq, TaskNo, TrainerNo};
+use crate::scheduler::Scheduler;
+
+/// What the records say beside the Scheduler's state.
+#[derive(Default)]
+pub(crate) struct Past {
+    /// Of the last record.
+    pub(crate) seq: Seq,
+    pub(crate) feeds: HashMap<JobNo, Arc<Feed>>,
+    /// Of trainers that have not ended.
+    pub(super) processes: HashMap<TrainerNo, Process>,
+    /// Where in its trainer's log each open delivery begins.
+    pub(super) log_from: HashMap<DeliveryNo, u64>,
+    /// Trainers whose last delivery failed.
+    pub(super) failed: BTreeSet<TrainerNo>,
+    /// Since when queued tasks wait, and how long they should.
+    waits: HashMap<TaskNo, (SystemTime, Duration)>,
+}
+
+/// A process as it was journaled.
+pub(super) struct Process {
+    /// `None` where it cannot have been one of this machine.
+    pub(super) identity: Option<ProcessIdentity>,
+    pub(super) log: PathBuf,
+}
+
+impl Past {
+    /// The next record: brings the Scheduler and the feeds there.
+    pub(crate) fn replay(&mut self, entry: Entry, scheduler: &mut Scheduler) {
+        scheduler.replay(&entry.record);
+        self.seq = entry.seq;
+        self.note(&entry, scheduler);
+        if let Record::JobSubmitted { job, spec } = &entry.record
+            && let Ok(job_id) = JobId::new(&spec.job_id)
+        {
+            self.feeds.insert(*job, Arc::new(Feed::new(*job, job_id, None)));
+        }
+        if let Some(feed) = entry.job.and_then(|job| self.feeds.get(&job)) {
+            let ended = matches!(entry.record, Record::JobEnded { .. });
+            feed.publish(entry);
+            if ended {
+                feed.end(Ok(()));
+            }
+        }
+    }
+
+    fn note(&mut self, entry: &Entry, scheduler: &Scheduler) {
+        match &entry.record {
+            Record::TrainerSpawned { trainer, pid, start_ticks, boot_id, log } => {
+                let identity = u32::try_from(*pid).ok().zip(boot_id.parse().ok());
+                let identity = identity.map(|(pid, boot_id)| ProcessIdentity {
+                    pid,
+                    start_time_ticks: *start_ticks,
+                    boot_id,
+                });
+                self.processes.insert(*trainer, Process { identity, log: log.into() });
+            }
+            Record::TrainerEnded { trainer, .. } => {
+                self.processes.remove(trainer);
+                self.failed.remove(trainer);
+            }
+            Record::Delivered { delivery, task, log_from, .. } => {
+                self.waits.remove(task);
+                self.log_from.extend(log_from.map(|from| (*delivery, from)));
+            }
+            Record::Ended { delivery, ending, next, .. } => {
+                self.log_from.remove(delivery);
+                let Some(delivered) = scheduler.state().delivery(*delivery) else { return };
+                match ending {
+                    Ending::Failed { .. } => self.failed.insert(delivered.trainer),
+                    _ => self.failed.remove(&delivered.trainer),
+                };
+                match next {
+                    Next::Queued { after } if !after.is_zero() => {
+                        self.waits.insert(delivered.task, (entry.at, *after));
+                    }
+                    _ => drop(self.waits.remove(&delivered.task)),
+                }
+            }
+            Record::Closed { task, .. } => drop(self.waits.remove(task)),
+            _ => {}
+        }
+    }
+
+    /// What is left of the waits. Nobody waits longer than was decided, whatever became of the clock.
+    pub(super) fn waits(&self, now: SystemTime) -> BTreeMap<TaskNo, Duration> {
+        let left = |since: &SystemTime, wait: &Duration| {
+            wait.saturating_sub(now.duration_since(*since).unwrap_or_default())
+        };
+        let waits = self.waits.iter().map(|(task, (since, wait))| (*task, left(since, wait)));
+        waits.filter(|(_, left)| !left.is_zero()).collect()
+    }
+}

@@ -1,0 +1,64 @@
+//! The trainers of the past: which of them still run.
+//!
+//! A pid is never trusted: it names whoever has the number now. With the start time and the boot it names
+//! one process, of which a pidfd is taken and kept.
+
+use std::collections::VecDeque;
+
+use super::past::Past;
+use crate::error::StartError;
+use crate::process::{self, TrainerProcess};
+use crate::record::{DeliveryNo, TrainerNo};
+use crate::scheduler::{Trainer, TrainerState};
+
+/// What has become of a trainer.
+pub(crate) enum Found {
+    /// It runs, or has ended and was not reaped yet.
+    Alive {
+        process: TrainerProcess,
+        /// Where in its log each delivery it has begins, oldest first.
+        marks: VecDeque<(DeliveryNo, u64)>,
+    },
+    /// It is gone, or was never known to run. What it started may be left.
+    Gone { log_tail: String },
+    /// Started by hand: nothing but its Hello tells.
+    Unseen,
+}
+
+/// Looks for them.
+pub(super) struct Finder<'a> {
+    past: &'a Past,
+}
+
+impl<'a> Finder<'a> {
+    pub(super) fn new(past: &'a Past) -> Self {
+        Self { past }
+    }
+
+    /// # Errors
+    /// No descriptor is left.
+    pub(super) fn find(&self, number: TrainerNo, trainer: &Trainer) -> Result<Found, StartError> {
+        let token = match &trainer.state {
+            TrainerState::Spawning { token, .. } | TrainerState::Bound { token: Some(token), .. } => *token,
+            TrainerState::Bound { token: None, .. } | TrainerState::Ended { .. } => return Ok(Found::Unseen),
+        };
+        // Whoever was started in the last moment and not journaled has done nothing yet.
+        let Some(known) = self.past.processes.get(&number) else {
+            return Ok(Found::Gone { log_tail: String::new() });
+        };
+        let mark = |delivery: &DeliveryNo| Some((*delivery, *self.past.log_from.get(delivery)?));
+        let marks: VecDeque<_> = trainer.in_hand.iter().filter_map(mark).collect();
+        let adopted =
+            known.identity.map(|identity| TrainerProcess::adopted(&identity, known.log.clone(), &token));
+        match adopted {
+            Some(Ok(Some(process))) => Ok(Found::Alive { process, marks }),
+            Some(Err(error)) => {
+                Err(StartError::System { what: "sight of a trainer's process", text: error.to_string() })
+            }
+            Some(Ok(None)) | None => {
+                let from = marks.front().map_or(0, |(_, from)| *from);
+                Ok(Found::Gone { log_tail: process::tail(&known.log, from) })
+            }
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! Orchestrators that are killed and started again, with real trainers that go on meanwhile.
+
+mod folder;
+mod kills;
+mod many;
+mod orphans;
+mod payloads;
+mod reunions;
+mod starts;
+
+use folder::Folder;
