@@ -1,4 +1,5 @@
-//! Python stacks of all threads, written where the trainer's errors go when a Stop asks for them.
+//! Python stacks of all threads, written where the trainer's errors go when a Stop asks for them, or the
+//! orchestrator by sending the signal itself.
 //!
 //! `faulthandler` writes them from a signal handler, so they come even while the GIL is held.
 #![allow(unsafe_code)]
@@ -10,8 +11,7 @@ use pyo3::types::PyDict;
 
 /// Whether stacks can be dumped from now on. Called at connect.
 pub(crate) fn register(py: Python<'_>) -> bool {
-    // The last ones: libraries that use real-time signals begin at the first.
-    let signal = libc::SIGRTMAX() - 1;
+    let signal = trainwire_unix::stacks_signal();
     let registered = (|| {
         let options = PyDict::new(py);
         options.set_item("file", STDERR)?;

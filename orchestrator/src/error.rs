@@ -281,6 +281,36 @@ pub enum OrchestratorError {
     },
 }
 
+/// Why the stacks of a task's trainer cannot be had.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StacksError {
+    /// No trainer has the task: it waits, or has ended.
+    #[error("no trainer has this task now")]
+    NotRunning,
+    /// The trainer does not use the Python package, has not connected yet, or has no `faulthandler`.
+    #[error("its trainer cannot write its stacks; a debugger can, e.g. py-spy dump --pid PID")]
+    Unable,
+    /// The trainer ended meanwhile.
+    #[error("its trainer has just ended")]
+    Gone,
+    /// There is no such task, or no orchestrator any more.
+    #[error(transparent)]
+    Orchestrator(#[from] OrchestratorError),
+}
+
+impl StacksError {
+    /// Stable, for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotRunning => "not_running",
+            Self::Unable => "stacks_unable",
+            Self::Gone => "trainer_gone",
+            Self::Orchestrator(error) => error.code(),
+        }
+    }
+}
+
 impl OrchestratorError {
     /// Stable, for programs.
     pub fn code(&self) -> &'static str {

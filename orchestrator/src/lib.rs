@@ -87,13 +87,13 @@ mod training_task;
 
 pub use api::{JobHandle, Orchestrator, Submitted};
 pub use config::Config;
-pub use error::{BuildError, OrchestratorError, StartError, SubmitError};
+pub use error::{BuildError, OrchestratorError, StacksError, StartError, SubmitError};
 pub use events::{Event, What};
 pub use job::{Durability, JobSpec, StopReason};
 pub use outcome::{Attempt, JobOutcome, TaskEnd, TaskOutcome};
 pub use record::{Record, Seq};
 pub use slab::SlabUsage;
-pub use status::{JobStatus, SlotStatus, TaskStatus};
+pub use status::{JobStatus, SlotStatus, Stacks, TaskStatus};
 pub use stream::EventStream;
 pub use submission::Job;
 pub use task_buffer::TaskBuffer;

@@ -190,7 +190,7 @@ impl Fold {
                                 began,
                                 duration: task.duration,
                                 ending: ending.clone(),
-                                last_progress: last_progress.clone(),
+                                last_progress: last_progress.as_deref().cloned(),
                                 log: self.logs.get(&span.trainer).map(|log| log.path.clone()),
                                 log_from: span.from.unwrap_or(0),
                             });

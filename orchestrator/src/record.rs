@@ -194,7 +194,7 @@ pub enum Record {
         next: Next,
         /// Of one that did not succeed: the last that was heard of it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        last_progress: Option<LastProgress>,
+        last_progress: Option<Box<LastProgress>>,
     },
     /// A task ended without a delivery: cancelled while it waited, or its job failed.
     Closed {

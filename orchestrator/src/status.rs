@@ -161,6 +161,17 @@ pub enum Wait {
     TrainerByHand,
 }
 
+/// What a trainer's threads were doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stacks {
+    /// What the trainer wrote since it was asked, its other output included: the stack of each thread, the most
+    /// recent call first. Empty where it could not write within 5 s, e.g. because it is stopped.
+    pub text: String,
+    /// The log it is in; `None` for a trainer that was started by hand, which writes where it was told to.
+    pub log: Option<PathBuf>,
+}
+
 /// Who has a [slot](crate::Config::slots).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -103,6 +103,85 @@ for task in trainwire.tasks():
 }
 
 #[tokio::test]
+async fn who_hangs_with_the_gil_held_leaves_its_stacks_too() {
+    let stage = Stage::new().await;
+    let program = "
+import re, threading
+
+def match_for_ever():
+    re.match('(a+)+$', 'a' * 64 + 'b')
+
+def wait_in_the_background():
+    time.sleep(1000)
+
+for task in trainwire.tasks():
+    with task:
+        if task.attempt == 1:
+            threading.Thread(target=wait_in_the_background, daemon=True).start()
+            match_for_ever()
+        task.finish()
+";
+    let mut job = stage.job("gil", program).stall_timeout(Duration::from_secs(1));
+    job = job.recv_timeout(Duration::from_secs(2)).stop_grace(Duration::from_millis(500));
+    let mut watch = Watch::new(&stage.submit(job.task(TrainingTask::new("t", "m"))).await);
+    let outcome = watch.outcome().await;
+    let [Ending::Stalled, Ending::Succeeded { .. }] = watch.endings()[..] else {
+        panic!("{:?}", watch.endings())
+    };
+    let first = &outcome.tasks[0].history[0];
+    let log = std::fs::read_to_string(first.log.as_ref().expect("a log")).expect("a log");
+    for function in ["match_for_ever", "wait_in_the_background"] {
+        assert!(log.contains(function), "{function} in {log}");
+    }
+}
+
+#[tokio::test]
+async fn stacks_can_be_had_without_an_end() {
+    let stage = Stage::new().await;
+    let program = "
+def wait_for_the_test():
+    wait_for('go')
+
+for task in trainwire.tasks():
+    with task:
+        task.report(here=1)
+        wait_for_the_test()
+        task.finish(attempt=task.attempt)
+";
+    let mut jobs = [stage.job("direct", program), stage.job("in-bash", program)];
+    let trainer = jobs[1].spec.command.join(" ");
+    jobs[1].spec.command = vec!["bash".into(), "-c".into(), format!("{trainer}; exit $?")];
+    let mut watches = Vec::new();
+    for job in jobs {
+        let job = stage.submit(job.task(TrainingTask::new("t", "m"))).await;
+        let mut watch = Watch::new(&job);
+        watch.reported("here").await;
+        let stacks = job.dump_stacks("t").await.expect("stacks");
+        assert!(stacks.text.contains("wait_for_the_test"), "{stacks:?}");
+        assert!(stacks.text.contains("(most recent call first):"), "{stacks:?}");
+        let log = std::fs::read_to_string(stacks.log.expect("a log")).expect("a log");
+        assert!(log.contains(&stacks.text), "{log}");
+        watches.push((job, watch));
+    }
+    stage.open("go");
+    for (job, mut watch) in watches {
+        assert!(matches!(watch.only().await, TaskEnd::Succeeded { .. }), "{:#?}", watch.seen);
+        assert_eq!(watch.endings().len(), 1);
+        let error = job.dump_stacks("t").await.expect_err("it has ended");
+        assert_eq!(error.code(), "not_running");
+        let error = job.dump_stacks("other").await.expect_err("there is none");
+        assert_eq!(error.code(), "no_such_task");
+    }
+    let script = stage.command("script", ["sleep", "1000"]).script(true).task(TrainingTask::new("t", "m"));
+    let job = stage.submit(script).await;
+    Watch::new(&job).record(|record| matches!(record, Record::Started { .. }).then_some(())).await;
+    let error = job.dump_stacks("t").await.expect_err("sleep has no stacks");
+    assert_eq!(error.code(), "stacks_unable");
+    job.kill().await.expect("an orchestrator");
+    job.outcome().await.expect("an outcome");
+}
+
+#[tokio::test]
 async fn a_trainer_that_says_it_is_busy_does_not_stall() {
     let stage = Stage::new().await;
     let program = "

@@ -119,11 +119,11 @@ impl Driver {
         delivery: DeliveryNo,
         ending: &Ending,
         next: &mut Next,
-        last_progress: &mut Option<LastProgress>,
+        last_progress: &mut Option<Box<LastProgress>>,
     ) {
         let last_row = self.last_rows.remove(&delivery);
         if !matches!(ending, Ending::Succeeded { .. }) {
-            *last_progress = last_row.map(LastProgress::from);
+            *last_progress = last_row.map(|row| Box::new(row.into()));
         }
         if let Next::Dead { log_tail, .. } = next
             && log_tail.is_empty()

@@ -2,12 +2,14 @@
 //! committed: nobody is told what a power cut could take back.
 
 use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
 use trainwire_protocol::id::JobId;
 
 use super::Driver;
+use crate::error::StacksError;
 use crate::events::Feed;
 use crate::job::Durability;
 use crate::record::{JobNo, TaskNo};
@@ -18,12 +20,35 @@ pub(crate) type Found = (Arc<Feed>, Durability);
 
 /// What is asked, and whom to answer.
 pub(crate) enum Query {
-    Jobs { reply: oneshot::Sender<Vec<Found>> },
-    Job { job_id: JobId, reply: oneshot::Sender<Option<Found>> },
-    Status { feed: Arc<Feed>, reply: oneshot::Sender<Option<JobStatus>> },
-    Tasks { job: JobNo, range: Range<usize>, reply: oneshot::Sender<Vec<TaskStatus>> },
-    Slots { reply: oneshot::Sender<Vec<SlotStatus>> },
-    Task { job: JobNo, task: TaskNo, reply: oneshot::Sender<Option<TaskStatus>> },
+    Jobs {
+        reply: oneshot::Sender<Vec<Found>>,
+    },
+    Job {
+        job_id: JobId,
+        reply: oneshot::Sender<Option<Found>>,
+    },
+    Status {
+        feed: Arc<Feed>,
+        reply: oneshot::Sender<Option<JobStatus>>,
+    },
+    Tasks {
+        job: JobNo,
+        range: Range<usize>,
+        reply: oneshot::Sender<Vec<TaskStatus>>,
+    },
+    /// Asks for the stacks of a task's trainer: in which log from which byte on they will be.
+    Stacks {
+        task: TaskNo,
+        reply: oneshot::Sender<Result<Option<(PathBuf, u64)>, StacksError>>,
+    },
+    Slots {
+        reply: oneshot::Sender<Vec<SlotStatus>>,
+    },
+    Task {
+        job: JobNo,
+        task: TaskNo,
+        reply: oneshot::Sender<Option<TaskStatus>>,
+    },
 }
 
 impl Driver {
@@ -53,6 +78,11 @@ impl Driver {
                 let page = &tasks[range.start.min(end)..end];
                 let statuses = self.scheduler.task_statuses(self.scheduler_now(), job, page);
                 self.answer_with(reply, statuses);
+            }
+            Query::Stacks { task, reply } => {
+                let asked = self.scheduler.stacks_of(task);
+                let asked = asked.and_then(|(trainer, pid)| self.ask_for_stacks(trainer, pid));
+                self.answer_with(reply, asked);
             }
             Query::Slots { reply } => {
                 let slots = self.scheduler.slots();

@@ -1,6 +1,7 @@
 //! The trainers' processes, as the driver holds them.
 
 use std::collections::VecDeque;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use trainwire_protocol::id::Token;
 use trainwire_unix::ProcessIdentity;
 
 use super::{Driver, Followup, Message};
+use crate::error::StacksError;
 use crate::process::{self, Order, ScriptTask, TrainerProcess};
 use crate::readiness::{Source, Wanted};
 use crate::record::{DeliveryNo, Exit, JobNo, TaskNo, TrainerNo};
@@ -168,6 +170,20 @@ impl Driver {
         let mark = marks.iter().find(|(marked, _)| *marked == delivery);
         let tail = process.log().zip(mark).map(|(log, (_, from))| process::tail(log, *from));
         tail.unwrap_or_default()
+    }
+
+    /// Where in its log they will begin.
+    pub(super) fn ask_for_stacks(
+        &self,
+        trainer: TrainerNo,
+        pid: i32,
+    ) -> Result<Option<(PathBuf, u64)>, StacksError> {
+        let Some(TrainerSlot::Started { process, .. }) = self.trainers.get(&trainer) else {
+            return Err(StacksError::Gone);
+        };
+        let from = |log: &PathBuf| log.metadata().map_or(0, |found| found.len());
+        let log = process.log().map(|log| (log.clone(), from(log)));
+        process.ask_for_stacks(pid.unsigned_abs()).then_some(log).ok_or(StacksError::Gone)
     }
 
     pub(super) fn signal(&mut self, trainer: TrainerNo, signal: Signal) {

@@ -48,8 +48,9 @@ fn parse(bytes: &[u8]) -> Option<TrainerFailure> {
 
 /// At most so many bytes of the end.
 fn last(text: &str, size_max: usize) -> &str {
-    let from = text.ceil_char_boundary(text.len().saturating_sub(size_max));
-    text.get(from..).unwrap_or_default()
+    let from = text.len().saturating_sub(size_max);
+    // A character has at most four bytes.
+    (from..from + 4).find_map(|from| text.get(from..)).unwrap_or_default()
 }
 
 /// A longer one is cut, and then is no JSON.

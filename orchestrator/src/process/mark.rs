@@ -2,7 +2,6 @@
 //! inherit wherever they go, also into a session of their own and past the death of their parents.
 
 use std::fs;
-use std::path::Path;
 
 use trainwire_protocol::id::Token;
 
@@ -25,8 +24,8 @@ impl Mark {
 
     /// That of a process, as it was started; `None` for one without, a dead one, and one that may not be
     /// looked at.
-    pub(crate) fn of_process(process: &Path) -> Option<Self> {
-        Self::find(&fs::read(process.join("environ")).ok()?)
+    pub(crate) fn of_process(pid: u32) -> Option<Self> {
+        Self::find(&fs::read(format!("/proc/{pid}/environ")).ok()?)
     }
 
     /// In an environment as proc_pid_environ(5) describes it.

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use trainwire_protocol::id::Token;
-use trainwire_unix::{Kernel, PidFd, ProcessIdentity};
+use trainwire_unix::{Errno, Kernel, PidFd, ProcessIdentity};
 
 use crate::record::TrainerFailure;
 use crate::scheduler::Signal;
@@ -157,6 +157,20 @@ impl TrainerProcess {
         if let Err(error) = sent {
             tracing::debug!(pid = self.pidfd.pid(), %error, "signal not sent");
         }
+    }
+
+    /// Makes it write the stacks of its threads, if `pid`, which said that it can, is still of it.
+    pub(crate) fn ask_for_stacks(&self, pid: u32) -> bool {
+        let asked = if self.pidfd.pid() == Some(pid) {
+            self.pidfd.ask_for_stacks()
+        } else {
+            // Under `uv run` or `bash -c` a descendant of the process that was started.
+            PidFd::open(pid).and_then(|descendant| {
+                let of_it = self.mark().is_some() && Mark::of_process(pid) == self.mark();
+                if of_it { descendant.ask_for_stacks() } else { Err(Errno::ESRCH.into()) }
+            })
+        };
+        asked.is_ok()
     }
 
     /// After its death: what is left of its group.

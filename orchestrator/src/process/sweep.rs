@@ -148,7 +148,7 @@ impl Wanted {
         if let Some((_, trainer)) = noted {
             return Some(*trainer);
         }
-        self.marks.get(&Mark::of_process(process)?).copied()
+        self.marks.get(&Mark::of_process(pid)?).copied()
     }
 }
 

@@ -30,6 +30,7 @@ use std::time::Instant;
 use trainwire_protocol::id::Token;
 use trainwire_protocol::task::VerifiedTask;
 
+use crate::error::StacksError;
 use crate::job::JobSpec;
 use crate::record::{DeliveryNo, JobNo, Record, TaskNo, TrainerNo};
 
@@ -177,6 +178,20 @@ impl Scheduler {
     /// A trainer's present connection.
     pub fn connection_of(&self, trainer: TrainerNo) -> Option<ConnectionNo> {
         self.trainers.get(&trainer)?.connection
+    }
+
+    /// Who has a task, if its code can be asked for the stacks of its threads: with its process.
+    ///
+    /// # Errors
+    /// Why nobody can be asked.
+    pub fn stacks_of(&self, task: TaskNo) -> Result<(TrainerNo, i32), StacksError> {
+        let holder =
+            self.state.task(task).and_then(|task| task.state.holder()).ok_or(StacksError::NotRunning)?;
+        let can = self.trainers.get(&holder.trainer).is_some_and(|live| live.can_dump_stacks);
+        match self.state.trainer(holder.trainer).map(|trainer| &trainer.state) {
+            Some(TrainerState::Bound { pid, .. }) if can => Ok((holder.trainer, *pid)),
+            _ => Err(StacksError::Unable),
+        }
     }
 
     fn timeout(&mut self, now: Instant) {

@@ -78,7 +78,8 @@ pub struct Hello {
     pub rank: u32,
     /// All deliveries in hand.
     pub in_hand: Vec<InHand>,
-    /// Whether a Stop may ask for the stacks of all threads.
+    /// Whether it writes the stacks of all threads to its standard error when a Stop asks for them, and at
+    /// the signal SIGRTMAX − 1.
     pub can_dump_stacks: bool,
     /// Deliveries whose bytes in a slab may still be looked at.
     pub held: Vec<Delivery>,

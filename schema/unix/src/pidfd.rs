@@ -140,7 +140,16 @@ impl PidFd {
     /// # Errors
     /// `ESRCH` once it was reaped, `EPERM` for a process of another user.
     pub fn signal(&self, signal: Signal) -> io::Result<()> {
-        self.send_signal(signal, 0)
+        self.send_signal(signal as libc::c_int, 0)
+    }
+
+    /// Asks a trainer for the stacks of its threads: see [`stacks_signal`]. Ends a process that has no
+    /// handler for it, so ask only one that said it has.
+    ///
+    /// # Errors
+    /// As [`signal`](Self::signal).
+    pub fn ask_for_stacks(&self) -> io::Result<()> {
+        self.send_signal(stacks_signal(), 0)
     }
 
     /// Signals the whole process group this process leads, also after the leader has ended.
@@ -156,7 +165,7 @@ impl PidFd {
         let leader = self.pid.filter(|&pid| pid > 1).ok_or(Errno::EINVAL)?;
         let leader = libc::pid_t::try_from(leader).map_err(|_| Errno::EINVAL)?;
         if kernel == Kernel::Running {
-            match self.send_signal(signal, libc::PIDFD_SIGNAL_PROCESS_GROUP) {
+            match self.send_signal(signal as libc::c_int, libc::PIDFD_SIGNAL_PROCESS_GROUP) {
                 // An older kernel does not know the flag.
                 Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {}
                 answer => return answer,
@@ -195,14 +204,14 @@ impl PidFd {
         }))
     }
 
-    fn send_signal(&self, signal: Signal, flags: libc::c_uint) -> io::Result<()> {
+    fn send_signal(&self, signal: libc::c_int, flags: libc::c_uint) -> io::Result<()> {
         let information: *const libc::siginfo_t = std::ptr::null();
         // SAFETY: a null siginfo asks the kernel to fill in its own.
         let answer = unsafe {
             libc::syscall(
                 libc::SYS_pidfd_send_signal,
                 self.descriptor.as_raw_fd(),
-                signal as libc::c_int,
+                signal,
                 information,
                 flags,
             )
@@ -222,6 +231,12 @@ impl AsRawFd for PidFd {
     fn as_raw_fd(&self) -> RawFd {
         self.descriptor.as_raw_fd()
     }
+}
+
+/// The signal that makes a trainer which has said so in its Hello write the Python stacks of all its
+/// threads to its standard error. One of the last: libraries that use real-time signals begin at the first.
+pub fn stacks_signal() -> i32 {
+    libc::SIGRTMAX() - 1
 }
 
 /// How a process ended.

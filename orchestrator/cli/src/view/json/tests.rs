@@ -68,12 +68,12 @@ fn records() -> Vec<Record> {
             seq: None,
             ending: Ending::Lost,
             next: Next::Queued { after: Duration::ZERO },
-            last_progress: Some(LastProgress {
+            last_progress: Some(Box::new(LastProgress {
                 time_us: 1_500_000,
                 step: Some(3),
                 epoch: None,
                 metrics: vec![("loss".to_owned(), Scalar::Number(0.5))],
-            }),
+            })),
         },
         Record::Started { delivery: 7 },
         Record::Checkpointed {
