@@ -144,7 +144,7 @@ impl TrainerProcess {
                 if tree.reaped {
                     return;
                 }
-                tree.noted.extend(self.pidfd.pid().map(sweep::descendants).unwrap_or_default());
+                tree.noted.extend(self.descendants());
                 killed.fetch_or(signal == Signal::Kill, Ordering::Relaxed);
                 let sent = self.signal_group(number);
                 if signal == Signal::Kill {
@@ -157,6 +157,14 @@ impl TrainerProcess {
         if let Err(error) = sent {
             tracing::debug!(pid = self.pidfd.pid(), %error, "signal not sent");
         }
+    }
+
+    /// Who hangs on it now.
+    fn descendants(&self) -> Vec<ProcessIdentity> {
+        let found = self.pidfd.pid().map(sweep::descendants).unwrap_or_default();
+        // As long as it lives, or waits for us to reap it, nobody else has its number.
+        let meant = self.lasting_group().is_some() || self.pidfd.is_dead().is_ok_and(|dead| !dead);
+        if meant { found } else { Vec::new() }
     }
 
     /// Makes it write the stacks of its threads, if `pid`, which said that it can, is still of it.

@@ -180,7 +180,7 @@ impl PidFd {
     /// # Errors
     /// `EINVAL` on an older kernel; otherwise as there.
     pub fn signal_group_exactly(&self, signal: Signal) -> io::Result<()> {
-        self.send_signal(signal, libc::PIDFD_SIGNAL_PROCESS_GROUP)
+        self.send_signal(signal as libc::c_int, libc::PIDFD_SIGNAL_PROCESS_GROUP)
     }
 
     fn wait_id(&self, options: libc::c_int) -> io::Result<Option<ExitStatus>> {
