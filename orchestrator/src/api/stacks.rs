@@ -1,6 +1,6 @@
 //! What a trainer is doing right now.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -30,7 +30,7 @@ impl JobHandle {
 }
 
 /// What comes after byte `from`, once it has a stack in it and no more comes.
-async fn written(log: &PathBuf, from: u64) -> String {
+async fn written(log: &Path, from: u64) -> String {
     let deadline = clock::monotonic() + PATIENCE;
     let mut text = String::new();
     while clock::monotonic() < deadline {

@@ -63,17 +63,27 @@ impl Folder {
 
     /// An orchestrator of these jobs, which is ready.
     pub(crate) fn start(&self, jobs: &[PathBuf]) -> Process {
-        let mut process = self.launch(jobs);
+        self.start_with(jobs, &[])
+    }
+
+    /// The same with these variables in its environment.
+    pub(crate) fn start_with(&self, jobs: &[PathBuf], environment: &[(&str, &str)]) -> Process {
+        let mut process = self.launch_with(jobs, environment);
         assert_eq!(process.line().as_deref(), Some("ready"));
         process
     }
 
     /// The same, from its first moment.
     pub(crate) fn launch(&self, jobs: &[PathBuf]) -> Process {
+        self.launch_with(jobs, &[])
+    }
+
+    fn launch_with(&self, jobs: &[PathBuf], environment: &[(&str, &str)]) -> Process {
         let mut child = Command::new(env!("CARGO_BIN_EXE_orchestrator-process"))
             .arg(self.state())
             .arg(self.folder.path())
             .args(jobs)
+            .envs(environment.iter().copied())
             .stdout(Stdio::piped())
             .spawn()
             .expect("a process");

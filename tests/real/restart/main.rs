@@ -6,6 +6,7 @@ mod many;
 mod orphans;
 mod payloads;
 mod reunions;
+mod slots;
 mod starts;
 
 use folder::Folder;
