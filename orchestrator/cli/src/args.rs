@@ -171,6 +171,8 @@ stop_grace and term_grace; the second kills them. SIGTERM and SIGHUP do the same
 
 Environment of a trainer:
   TRAINWIRE_SOCKET, TRAINWIRE_TOKEN, TRAINWIRE_JOB_ID
+  TRAINWIRE_TRAINER, by which its children are known and killed with it
+  TORCHELASTIC_ERROR_FILE, unless the spec sets it: what torchrun writes there is the cause that is shown
   With --gpus also TRAINWIRE_SLOTS and CUDA_VISIBLE_DEVICES
   Without a spec and --hyperparams-file, or with script = true in a spec, also TRAINWIRE_PARAMS, TRAINWIRE_TASK_ID,
   TRAINWIRE_MODEL_NAME, TRAINWIRE_MAX_EPOCHS, TRAINWIRE_ATTEMPT, TRAINWIRE_WORKDIR
