@@ -40,6 +40,8 @@ pub struct Orchestrator {
 /// What all handles share.
 #[derive(Debug)]
 pub(crate) struct Inner {
+    /// Jobs that an earlier orchestrator left unfinished.
+    pub(crate) taken_up: Vec<JobId>,
     pub(crate) config: Config,
     pub(crate) layout: Layout,
     pub(crate) budget: Arc<Budget>,
@@ -55,6 +57,10 @@ pub(crate) struct Inner {
 impl Orchestrator {
     /// Opens the journal, takes the state folder for this process, and starts. Needs a tokio runtime
     /// with IO and time enabled, of either flavour.
+    ///
+    /// Jobs that an earlier orchestrator left unfinished there are taken up: trainers that went on are taken
+    /// back as they are, results they finished meanwhile count, the tasks of dead ones are tried again. That
+    /// takes as long as reading the journal and the bytes of unfinished tasks.
     ///
     /// # Errors
     /// See [`StartError`]; nothing is left running.

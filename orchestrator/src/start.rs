@@ -61,6 +61,8 @@ pub(crate) async fn start(config: Config) -> Result<Inner, StartError> {
         }
     };
 
+    let taken_up =
+        restart.jobs.iter().filter_map(|(job, _)| Some(past.feeds.get(job)?.job_id.clone())).collect();
     let room = Arc::new(Room::new(&config, layout.root()));
     let parts = Parts {
         config: config.clone(),
@@ -80,7 +82,7 @@ pub(crate) async fn start(config: Config) -> Result<Inner, StartError> {
         stopped: stopped_sender,
     };
     tokio::spawn(driver::run(parts));
-    Ok(Inner { config, layout, budget, room, messages: inbox_sender, reader, shutdown, stopped })
+    Ok(Inner { taken_up, config, layout, budget, room, messages: inbox_sender, reader, shutdown, stopped })
 }
 
 fn check(config: &Config) -> Result<(), StartError> {

@@ -73,7 +73,7 @@ pub(crate) struct RunArgs {
     #[arg(long, help_heading = "Job")]
     pub(crate) attach: bool,
 
-    /// Folder of the journal, the logs and the trainers' files [default: .trainwire/JOB_ID, with -2 and so on where that exists]
+    /// Folder of the journal, the logs and the trainers' files [default: .trainwire/JOB_ID, with -2 and so on where that exists]. A run that was killed there goes on
     #[arg(long, value_name = "DIR", help_heading = "Job")]
     pub(crate) state: Option<PathBuf>,
 

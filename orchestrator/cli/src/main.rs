@@ -11,6 +11,7 @@ mod interrupt;
 mod limits;
 mod naming;
 mod pace;
+mod place;
 mod plan;
 mod run;
 mod size;

@@ -18,6 +18,8 @@ use crate::view::paint::Paint;
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) job_id: JobId,
+    /// By whoever asked for the run, and not after the time.
+    pub(crate) named: bool,
     pub(crate) spec: JobSpec,
     pub(crate) tasks: Vec<PlannedTask>,
 }
@@ -58,7 +60,9 @@ impl Plan {
                 (said, stem)
             }
         };
-        let job_id = match args.job_id.clone().or(said.job_id) {
+        let name = args.job_id.clone().or(said.job_id);
+        let named = name.is_some();
+        let job_id = match name {
             Some(job_id) => job_id,
             None => naming::job_id(&stem, SystemTime::now(), random()?),
         };
@@ -76,7 +80,15 @@ impl Plan {
         if spec.backoff_min > spec.backoff_max {
             return Err(Failure::new(Exit::Usage, "backoff_min is longer than backoff_max"));
         }
-        Ok(Self { job_id, spec, tasks: said.tasks })
+        Ok(Self { job_id, named, spec, tasks: said.tasks })
+    }
+}
+
+impl Plan {
+    /// Gives it the name of an earlier one.
+    pub(crate) fn rename(&mut self, job_id: &JobId) {
+        self.job_id = job_id.clone();
+        self.spec.job_id = job_id.as_str().to_owned();
     }
 }
 

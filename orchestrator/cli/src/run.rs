@@ -1,22 +1,20 @@
 //! `trainwire run`: an orchestrator for one job, in this process.
 
 use std::io::{self, IsTerminal};
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use tokio::time::MissedTickBehavior;
 use trainwire::job::StopReason;
-use trainwire::record::{Record, Seq};
-use trainwire::{
-    Config, Event, Job, JobHandle, Orchestrator, OrchestratorError, StartError, SubmitError, TrainingTask,
-    What,
-};
+use trainwire::record::Seq;
+use trainwire::{Job, JobHandle, OrchestratorError, SubmitError, TrainingTask};
 
 use crate::args::RunArgs;
 use crate::board::Board;
 use crate::exit::{Exit, Failure};
 use crate::interrupt::Interrupts;
+use crate::place::Place;
 use crate::plan::{Hyperparams, Plan, PlannedTask};
-use crate::state;
 use crate::view::View;
 use crate::view::paint::Paint;
 use crate::view::words;
@@ -32,24 +30,27 @@ pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
     runtime.block_on(run_job(args, plan, view))
 }
 
-async fn run_job(args: &RunArgs, plan: Plan, mut view: View) -> Result<Exit, Failure> {
+async fn run_job(args: &RunArgs, mut plan: Plan, mut view: View) -> Result<Exit, Failure> {
     let mut interrupts =
         Interrupts::listen().map_err(|error| could_not_start(format!("no signals: {error}")))?;
-    let state_dir = state::dir(args.state.as_deref(), &plan.job_id)?;
-    let config = Config {
-        state_dir: Some(state_dir.clone()),
-        socket_dir: args.socket_dir.clone(),
-        slots: args.slots.clone(),
-        ..Config::default()
-    };
-    let orchestrator = Orchestrator::start(config).await.map_err(not_started)?;
+    let place = Place::find(args, &mut plan).await?;
+    let goes_on = place.goes_on(&plan);
+    let Place { orchestrator, state_dir, earlier } = place;
+    if let Some(job) = earlier.as_ref().filter(|_| !goes_on) {
+        return Err(already_run(job));
+    }
     let logs_dir = state_dir.join("jobs").join(plan.job_id.as_str()).join("logs");
     let attempts_max = plan.spec.max_failures.saturating_add(plan.spec.max_losses) - 1;
     let mut board = Board::new(plan.job_id.as_str(), attempts_max, logs_dir, SystemTime::now());
     let grace = plan.spec.stop_grace + plan.spec.term_grace;
     let attach = plan.spec.attach;
     let (tasks, trainers) = (plan.tasks.len(), plan.spec.trainers as usize);
-    let job = orchestrator.submit(job(plan)?).await.map_err(not_submitted)?;
+    let submitted = orchestrator.submit(job(plan)?).await;
+    let job = submitted
+        .map_err(|error| if goes_on { not_the_same(&error, &state_dir) } else { not_submitted(error) })?;
+    if goes_on {
+        view.say(&going_on(&job));
+    }
     view.open(&format!(
         "{}: {} for {}",
         job.id(),
@@ -92,7 +93,10 @@ async fn watch(
             () = interrupts.next() => interrupt(job, board, view, grace),
             _ = ticks.tick() => view.tick(board, SystemTime::now()),
             event = events.next() => match event {
-                Some(event) if is_of_earlier_run(&event, board) => return Err(already_run(job)),
+                Some(event) if event.at < board.started_at => {
+                    view.past(&event);
+                    board.apply(&event);
+                }
                 Some(event) => {
                     view.event(&event, board);
                     board.apply(&event);
@@ -103,9 +107,16 @@ async fn watch(
     }
 }
 
-/// A journal answers the submission of a job it has with that job, and its old events.
-fn is_of_earlier_run(event: &Event, board: &Board) -> bool {
-    matches!(event.what, What::Record(Record::JobSubmitted { .. })) && event.at < board.started_at
+/// Where an earlier run was cut short.
+fn going_on(job: &JobHandle) -> String {
+    let counts = job.counts();
+    let ended = counts.succeeded + counts.cancelled + counts.stopped + counts.dead;
+    let tasks = ended + counts.waiting + counts.running;
+    format!(
+        "Going on with {}: {ended} of {} ended before; trainers that still run are taken back.",
+        job.id(),
+        words::count(tasks, "task")
+    )
 }
 
 fn already_run(job: &JobHandle) -> Failure {
@@ -169,8 +180,16 @@ fn could_not_start(text: impl Into<String>) -> Failure {
     Failure::new(Exit::CouldNotStart, text)
 }
 
-fn not_started(error: StartError) -> Failure {
-    could_not_start(error.to_string())
+/// An unfinished run can only be gone on with as it was begun.
+fn not_the_same(error: &SubmitError, state_dir: &Path) -> Failure {
+    let text = match error.code() {
+        "job_conflict" => format!(
+            "{error}; its run in {} was cut short and is not over: run it again as it was, or choose another --job-id",
+            state_dir.display()
+        ),
+        _ => error.to_string(),
+    };
+    could_not_start(text)
 }
 
 /// Whose fault it is decides the exit code.

@@ -26,6 +26,12 @@ impl Orchestrator {
         Ok(found.into_iter().map(|(feed, durability)| self.handle(feed, durability)).collect())
     }
 
+    /// The jobs that an earlier orchestrator had left unfinished and this one took up at its start, in the order
+    /// of their submission. They may have ended since.
+    pub fn taken_up(&self) -> &[JobId] {
+        &self.inner.taken_up
+    }
+
     /// The job of this id, if there ever was one.
     ///
     /// # Errors

@@ -2,15 +2,18 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use trainwire_unix::{ExitStatus, Kernel, PidFd, Signal};
+use trainwire_unix::{ExitStatus, Kernel, PidFd, ProcessIdentity, Signal};
 
 use super::oom;
 use crate::record::{Exit, TrainerFailure};
 
 /// Of a process we started, or one before us did, that is dead. It is not reaped: see
 /// [`super::TrainerProcess::reap`].
-pub(super) fn of_child(pidfd: &PidFd, killed: &AtomicBool) -> Exit {
-    let status = pidfd.peek().unwrap_or_else(|_| pidfd.exit_status_of_non_child(Kernel::Running));
+pub(super) fn of_own(pidfd: &PidFd, identity: Option<&ProcessIdentity>, killed: &AtomicBool) -> Exit {
+    let status = pidfd.peek().unwrap_or_else(|_| {
+        let unreaped = identity.and_then(ProcessIdentity::exit_status_of_zombie);
+        unreaped.or_else(|| pidfd.exit_status_of_non_child(Kernel::Running))
+    });
     match status {
         Some(ExitStatus::Code(code)) => {
             if code == 0 {

@@ -21,7 +21,7 @@ use trainwire_unix::{Errno, Kernel, PidFd, ProcessIdentity};
 use crate::record::TrainerFailure;
 use crate::scheduler::Signal;
 
-use exit::{of_child, of_stranger};
+use exit::{of_own, of_stranger};
 pub(crate) use log::tail;
 use mark::Mark;
 pub(crate) use spawn::{Order, ScriptTask, spawn};
@@ -59,7 +59,7 @@ enum StartedBy {
     /// This process.
     Us,
     /// One before it.
-    Predecessor,
+    Predecessor(ProcessIdentity),
 }
 
 /// What a process we started has become.
@@ -88,7 +88,7 @@ impl TrainerProcess {
     ) -> io::Result<Option<Self>> {
         oom::begin_counting();
         let reach = Reach::OwnGroup {
-            started_by: StartedBy::Predecessor,
+            started_by: StartedBy::Predecessor(*identity),
             log,
             mark: Mark::of(token),
             killed: Arc::default(),
@@ -233,7 +233,13 @@ impl TrainerProcess {
     /// How it ended; call it when it is dead.
     pub(crate) fn exit(&self) -> crate::record::Exit {
         match &self.reach {
-            Reach::OwnGroup { killed, .. } => of_child(&self.pidfd, killed),
+            Reach::OwnGroup { started_by, killed, .. } => {
+                let identity = match started_by {
+                    StartedBy::Us => None,
+                    StartedBy::Predecessor(identity) => Some(identity),
+                };
+                of_own(&self.pidfd, identity, killed)
+            }
             Reach::Alone => of_stranger(&self.pidfd),
         }
     }

@@ -152,6 +152,7 @@ fn report() -> Report {
 fn inner(reader: Option<Reader>) -> Arc<Inner> {
     let config = Config::default();
     Arc::new(Inner {
+        taken_up: Vec::new(),
         layout: Layout::new(&config, "/nowhere".into()),
         budget: Arc::new(Budget::new(&config).unwrap()),
         room: Arc::new(Room::new(&config, "/nowhere".as_ref())),

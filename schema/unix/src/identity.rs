@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use nix::errno::Errno;
 
-use crate::PidFd;
+use crate::{ExitStatus, PidFd};
 
 /// A process for the journal. Equal identities are the same process; an equal pid alone is not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -32,6 +32,15 @@ impl ProcessIdentity {
         };
         let start_time_ticks = start_time_ticks(&stat).ok_or_else(|| unreadable("stat"))?;
         Ok(Self { pid, start_time_ticks, boot_id: BootId::current()? })
+    }
+
+    /// How it ended, as long as it is dead and nobody has reaped it; `None` before and after, and for a process
+    /// of another user. For those that are not our children: nothing else tells before Linux 6.15.
+    pub fn exit_status_of_zombie(&self) -> Option<ExitStatus> {
+        let stat = fs::read(format!("/proc/{}/stat", self.pid)).ok()?;
+        let zombie = field(&stat, 3)? == "Z" && start_time_ticks(&stat)? == self.start_time_ticks;
+        let status = field(&stat, 52)?.parse().ok()?;
+        (zombie && BootId::current().ok()? == self.boot_id).then(|| ExitStatus::from_wait_status(status))
     }
 
     /// Opens this very process, or `None` if it is gone: reaped, its pid recycled, or the machine
@@ -101,12 +110,16 @@ impl FromStr for BootId {
 #[error("not a boot id: 32 hexadecimal digits are expected, with or without dashes")]
 pub struct InvalidBootId;
 
-/// Field 22 of proc_pid_stat(5). The second field, the command's name in parentheses, may itself
-/// contain spaces and parentheses, so counting begins after the last one.
 fn start_time_ticks(stat: &[u8]) -> Option<u64> {
+    field(stat, 22)?.parse().ok()
+}
+
+/// A field of proc_pid_stat(5), from the third on. The second, the command's name in parentheses, may itself
+/// contain spaces and parentheses, so counting begins after the last one.
+fn field(stat: &[u8], number: usize) -> Option<&str> {
     let name_end = stat.iter().rposition(|&byte| byte == b')')?;
     let fields = std::str::from_utf8(stat.get(name_end + 1..)?).ok()?;
-    fields.split_ascii_whitespace().nth(22 - 3)?.parse().ok()
+    fields.split_ascii_whitespace().nth(number - 3)
 }
 
 fn unreadable(what: &str) -> io::Error {

@@ -33,6 +33,11 @@ pub(crate) fn endings(folder: &Folder) -> Vec<Ending> {
     folder.records().into_iter().filter_map(ending).collect()
 }
 
+/// Whether the kernel tells how depends on its version, and on whoever reaped it.
+fn crashed(ending: &Ending) -> bool {
+    matches!(ending, Ending::Crashed { exit: Exit::Unknown | Exit::Signal { signal: 9, .. } })
+}
+
 #[test]
 fn trainers_go_on_through_the_death_of_their_orchestrator() {
     let folder = Folder::new();
@@ -90,7 +95,6 @@ fn a_trainer_that_died_meanwhile_is_noticed_and_its_task_tried_again() {
     let mut outcome = orchestrator.outcome();
     outcome.sort_by_key(|line| line.contains(" 2 "));
     assert!(outcome[0].ends_with("1 succeeded") && outcome[1].ends_with("2 succeeded"), "{outcome:?}");
-    let crashed = |ending: &Ending| matches!(ending, Ending::Crashed { exit: Exit::Unknown });
     assert_eq!(endings(&folder).iter().filter(|ending| crashed(ending)).count(), 1);
     folder.expect_nothing_left();
 }
@@ -107,10 +111,7 @@ fn a_trainer_that_dies_after_it_was_taken_back_is_told_apart() {
     sigkill(folder.pids()[0]);
     folder.open("a");
     assert_eq!(orchestrator.outcome(), ["job a 2 succeeded"]);
-    // Whether the kernel tells how depends on its version, and on whoever reaped it.
-    let Ending::Crashed { exit: Exit::Unknown | Exit::Signal { signal: 9, .. } } = endings(&folder)[0] else {
-        panic!("{:?}", endings(&folder))
-    };
+    assert!(crashed(&endings(&folder)[0]), "{:?}", endings(&folder));
     folder.expect_nothing_left();
 }
 

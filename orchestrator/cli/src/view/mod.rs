@@ -86,6 +86,13 @@ impl View {
         });
     }
 
+    /// An event of before this run: for programs, which want all of them.
+    pub(crate) fn past(&mut self, event: &Event) {
+        if self.json {
+            self.write(|_| json::line(event).map_or(Ok(()), |line| writeln!(io::stdout().lock(), "{line}")));
+        }
+    }
+
     /// Shows how things stand; to be called now and then.
     pub(crate) fn tick(&mut self, board: &Board, now: SystemTime) {
         self.write(|view| match &mut view.progress {

@@ -66,7 +66,7 @@ fn nobody_reading_is_no_reason_to_stop() {
     assert_eq!(fs::read_to_string(sandbox.path("done")).unwrap(), "x\nx\n");
 }
 
-fn read_until(child: &mut Child, text: &str) -> String {
+pub(crate) fn read_until(child: &mut Child, text: &str) -> String {
     let stream = child.stderr.as_mut().unwrap();
     let mut said = Vec::new();
     let mut byte = [0];

@@ -3,6 +3,7 @@
 mod exit_codes;
 mod interrupts;
 mod json;
+mod restarts;
 mod sandbox;
 mod socket_names;
 mod specs;

@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::process::Command;
 
-use trainwire_unix::{PidFd, ProcessIdentity, Signal};
+use trainwire_unix::{ExitStatus, PidFd, ProcessIdentity, Signal};
 
 use crate::Sleeper;
 
@@ -40,4 +40,28 @@ fn nobody_has_a_pid_that_was_reaped() {
     assert_eq!(error.raw_os_error(), Some(nix::libc::ESRCH));
     assert_ne!(error.kind(), ErrorKind::NotFound, "a missing process is not a missing file");
     assert_eq!(PidFd::open(child.id()).unwrap_err().raw_os_error(), Some(nix::libc::ESRCH));
+}
+
+#[test]
+fn the_dead_say_how_they_ended_until_they_are_reaped() {
+    for (script, expected) in [
+        ("exit 7", ExitStatus::Code(7)),
+        ("kill -SEGV $$", ExitStatus::Signal { signal: 11, core_dumped: false }),
+    ] {
+        let mut child = Command::new("sh")
+            .args(["-c", &format!("read line; ulimit -c 0; {script}")])
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let identity = ProcessIdentity::of(child.id()).unwrap();
+        assert_eq!(identity.exit_status_of_zombie(), None, "it lives");
+        let opened = identity.open().unwrap().unwrap();
+        drop(child.stdin.take());
+        assert!(opened.poll(None).unwrap());
+        assert_eq!(identity.exit_status_of_zombie(), Some(expected));
+        let earlier = ProcessIdentity { start_time_ticks: identity.start_time_ticks - 1, ..identity };
+        assert_eq!(earlier.exit_status_of_zombie(), None, "another process");
+        child.wait().unwrap();
+        assert_eq!(identity.exit_status_of_zombie(), None);
+    }
 }

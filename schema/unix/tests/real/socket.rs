@@ -14,7 +14,7 @@ use trainwire_unix::socket::{
     SOCKET_PATH_LEN_MAX, SocketPathError, set_nonblocking, set_receive_buffer, set_receive_timeout,
     set_send_buffer, set_send_timeout,
 };
-use trainwire_unix::{BindError, ConnectError, Occupant, Wait, bind_private, connect};
+use trainwire_unix::{BindError, ConnectError, Occupant, Wait, bind_private, connect, rebind_private};
 
 use crate::as_nobody;
 
@@ -240,4 +240,50 @@ impl Folder {
     fn set_mode(&self, mode: u32) {
         fs::set_permissions(self.0.path(), fs::Permissions::from_mode(mode)).unwrap();
     }
+}
+
+#[test]
+fn a_dead_socket_of_ours_is_replaced_without_a_gap() {
+    let folder = Folder::new();
+    let path = folder.path("socket");
+    let (first, name) = rebind_private(&path, 0o600).unwrap();
+    assert!(name.remove().unwrap(), "without anything there it is an ordinary bind");
+    drop(first);
+
+    // The name stays when a process is killed.
+    drop(bind_private(&path, 0o600).unwrap());
+    drop(bind_private(&folder.path(".socket"), 0o600).unwrap());
+    let before = fs::symlink_metadata(&path).unwrap().ino();
+    let (listener, name) = rebind_private(&path, 0o600).unwrap();
+    assert_ne!(fs::symlink_metadata(&path).unwrap().ino(), before);
+    assert_eq!(fs::symlink_metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(!folder.path(".socket").exists());
+    connect(&path).unwrap();
+    listener.accept().unwrap();
+    assert!(name.still_there().unwrap());
+    assert!(name.remove().unwrap());
+    assert!(!path.exists());
+}
+
+#[test]
+fn what_is_not_a_dead_socket_of_ours_is_not_replaced() {
+    let folder = Folder::new();
+    let path = folder.path("socket");
+    let (_live, _name) = bind_private(&path, 0o600).unwrap();
+    let occupied = rebind_private(&path, 0o600).unwrap_err();
+    assert_eq!(occupied.code(), "socket_name_taken");
+    connect(&path).unwrap();
+
+    let file = folder.path("file");
+    fs::write(&file, b"another's").unwrap();
+    assert_eq!(rebind_private(&file, 0o600).unwrap_err().code(), "socket_name_taken");
+    assert_eq!(fs::read(&file).unwrap(), b"another's");
+    let link = folder.path("link");
+    symlink(folder.path("dead"), &link).unwrap();
+    drop(bind_private(&folder.path("dead"), 0o600).unwrap());
+    assert_eq!(
+        rebind_private(&link, 0o600).unwrap_err().code(),
+        "socket_name_taken",
+        "links are not followed"
+    );
 }
