@@ -15,6 +15,8 @@ pub(crate) enum Exit {
     CouldNotStart = 3,
     /// The journal cannot be written any more.
     JournalFailed = 4,
+    /// What was waited for goes on.
+    TimedOut = 124,
     /// Interrupted, and not every task had succeeded.
     Interrupted = 130,
 }
@@ -27,6 +29,7 @@ Exit codes:
   2    the command line or the spec is wrong; nothing was started
   3    the job could not be started: the socket's name is taken, the state folder is in use, …
   4    the journal could not be written or synced (a failing disk); trainers were left running
+  124  `wait --timeout`: what was waited for goes on
   130  interrupted by Ctrl-C, SIGTERM or SIGHUP before every task had succeeded";
 
 impl From<Exit> for ExitCode {

@@ -1,9 +1,11 @@
-//! The command line of trainwire: runs a job and shows how it goes. It uses the library's public
-//! API only, and so proves it.
+//! The command line of trainwire: runs a job and shows how it goes, or serves jobs and asks about them.
+//! It uses the library's public API only, and so proves it.
 
 mod args;
 mod board;
+mod client;
 mod clock;
+mod daemon;
 mod duration;
 mod exit;
 mod grid;
@@ -14,6 +16,7 @@ mod pace;
 mod place;
 mod plan;
 mod run;
+mod serve;
 mod size;
 mod source;
 mod spec;
@@ -27,14 +30,37 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::args::{Cli, Command};
-use crate::view::paint::Paint;
+use crate::exit::{Exit, Failure};
+use crate::view::paint::{ColorChoice, Paint};
 
 fn main() -> ExitCode {
-    let Command::Run(args) = Cli::parse().command;
-    match run::run(&args) {
+    let ended = match Cli::parse().command {
+        Command::Run(args) => return end(run::run(&args), args.color),
+        Command::Serve(args) => serve::serve(&args),
+        Command::Submit(args) => ask(client::submit(&args)),
+        Command::Ls(args) => ask(client::ls(&args)),
+        Command::Show(args) => ask(client::show(&args)),
+        Command::Logs(args) => ask(client::logs(&args)),
+        Command::Wait(args) => ask(client::wait(&args)),
+        Command::Stop(args) => ask(client::stop(&args)),
+        Command::DeadLetters(args) => ask(client::dead_letters(&args)),
+    };
+    end(ended, ColorChoice::Auto)
+}
+
+/// One request needs no thread beside this one.
+fn ask(verb: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime =
+        runtime.map_err(|error| Failure::new(Exit::CouldNotStart, format!("no runtime: {error}")))?;
+    runtime.block_on(verb)
+}
+
+fn end(ended: Result<Exit, Failure>, color: ColorChoice) -> ExitCode {
+    match ended {
         Ok(exit) => exit.into(),
         Err(failure) => {
-            let paint = Paint::new(args.color, &io::stderr());
+            let paint = Paint::new(color, &io::stderr());
             let heading = if failure.rendered { String::new() } else { format!("{}: ", paint.red("error")) };
             // Where standard error is gone the exit code has to do.
             let _ = writeln!(io::stderr().lock(), "{heading}{}", failure.text.trim_end());

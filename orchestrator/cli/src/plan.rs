@@ -6,7 +6,7 @@ use toml::Table;
 use trainwire::job::JobSpec;
 use trainwire::{JobId, TrainingTask};
 
-use crate::args::RunArgs;
+use crate::args::JobArgs;
 use crate::exit::{Exit, Failure};
 use crate::grid::{self, Combination};
 use crate::naming;
@@ -40,12 +40,17 @@ pub(crate) enum Hyperparams {
     /// Becomes msgpack.
     Params(Table),
     /// As they were read; the task they are in is built already.
-    Read(TrainingTask),
+    Read {
+        /// As it was named.
+        path: String,
+        /// With everything.
+        task: TrainingTask,
+    },
 }
 
 impl Plan {
     /// Puts flags and spec together; flags win.
-    pub(crate) fn new(args: &RunArgs, paint: Paint) -> Result<Self, Failure> {
+    pub(crate) fn new(args: &JobArgs, paint: Paint) -> Result<Self, Failure> {
         let (said, stem) = match &args.spec {
             Some(path) => {
                 let said = spec::load(path, paint)?;
@@ -111,13 +116,13 @@ impl Hyperparams {
                 params.extend(over);
                 Self::Params(params)
             }
-            Self::Read(_) => Self::Params(over),
+            Self::Read { .. } => Self::Params(over),
         }
     }
 }
 
 /// `trainwire run [--grid …] [--param …] -- python train.py`: the command need not know trainwire.
-fn from_flags(args: &RunArgs) -> Result<Spec, Failure> {
+fn from_flags(args: &JobArgs) -> Result<Spec, Failure> {
     let stem = naming::stem(&args.command);
     let mut template = PlannedTask {
         task_id: stem.to_owned(),
@@ -134,8 +139,8 @@ fn from_flags(args: &RunArgs) -> Result<Spec, Failure> {
     let grid = grid::product(&args.grid).map_err(|error| Failure::new(Exit::Usage, error))?;
     if let Some(path) = &args.hyperparams_file {
         let read = source::read(path, &template);
-        let failed = |why| Failure::new(Exit::Usage, format!("--hyperparams-file {path}: {why}"));
-        template.hyperparams = Hyperparams::Read(read.map_err(failed)?);
+        let failed = |why: String| Failure::new(Exit::Usage, format!("--hyperparams-file {path}: {why}"));
+        template.hyperparams = Hyperparams::Read { path: path.clone(), task: read.map_err(failed)? };
     }
     let tasks = if grid.is_empty() {
         vec![template]

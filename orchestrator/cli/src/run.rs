@@ -21,7 +21,7 @@ use crate::view::words;
 
 /// Runs a job to its end.
 pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
-    let plan = Plan::new(args, Paint::new(args.color, &io::stderr()))?;
+    let plan = Plan::new(&args.job, Paint::new(args.color, &io::stderr()))?;
     let view = View::new(args.json, args.quiet, args.color);
     // The view writes on this thread, and a terminal can make it wait (Ctrl-S); the orchestrator has
     // a thread of its own.
@@ -164,7 +164,7 @@ fn training_task(planned: PlannedTask) -> Result<TrainingTask, trainwire::BuildE
     };
     match planned.hyperparams {
         Hyperparams::Params(params) => task.params(&params),
-        Hyperparams::Read(task) => Ok(task),
+        Hyperparams::Read { task, .. } => Ok(task),
     }
 }
 

@@ -307,7 +307,7 @@ impl Reader<'_> {
         }
         // A spec that is not run needs no data, and a FIFO may keep its mistakes waiting.
         let read = match self.errors.is_empty() && !task.task_id.is_empty() {
-            true => source::read(&path, task).map(Hyperparams::Read),
+            true => source::read(&path, task).map(|task| Hyperparams::Read { path: path.clone(), task }),
             false => source::check(&path).map(|()| task.hyperparams.clone()),
         };
         read.map_or_else(|why| self.refuse(key, value, why), Some)

@@ -108,22 +108,24 @@ fn record_fields(record: &Record) -> Option<(&'static str, Value)> {
     Some((name, fields))
 }
 
-fn ended(ending: Option<&Ending>, next: &Next) -> Value {
-    let mut fields = match ending {
-        None => json!({ "ending": "closed" }),
-        Some(Ending::Succeeded { metrics }) => {
-            json!({ "ending": "succeeded", "metrics": metrics_object(metrics) })
-        }
-        Some(Ending::Failed { error, exit }) => json!({ "ending": "failed", "error": error, "exit": exit }),
-        Some(Ending::Retry { error, .. }) => json!({ "ending": "retry", "error": error }),
-        Some(Ending::Crashed { exit }) => json!({ "ending": "crashed", "exit": exit }),
-        Some(Ending::Lost) => json!({ "ending": "lost" }),
-        Some(Ending::Stalled) => json!({ "ending": "stalled" }),
-        Some(Ending::Stopped { reason, metrics, rung }) => {
+/// What ended a delivery.
+pub(crate) fn ending(ending: &Ending) -> Value {
+    match ending {
+        Ending::Succeeded { metrics } => json!({ "ending": "succeeded", "metrics": metrics_object(metrics) }),
+        Ending::Failed { error, exit } => json!({ "ending": "failed", "error": error, "exit": exit }),
+        Ending::Retry { error, .. } => json!({ "ending": "retry", "error": error }),
+        Ending::Crashed { exit } => json!({ "ending": "crashed", "exit": exit }),
+        Ending::Lost => json!({ "ending": "lost" }),
+        Ending::Stalled => json!({ "ending": "stalled" }),
+        Ending::Stopped { reason, metrics, rung } => {
             json!({ "ending": "stopped", "reason": reason, "rung": rung, "metrics": metrics_object(metrics) })
         }
-        Some(Ending::Returned { code }) => json!({ "ending": "returned", "code": code }),
-    };
+        Ending::Returned { code } => json!({ "ending": "returned", "code": code }),
+    }
+}
+
+fn ended(ended_by: Option<&Ending>, next: &Next) -> Value {
+    let mut fields = ended_by.map_or_else(|| json!({ "ending": "closed" }), ending);
     let state = match next {
         Next::Queued { .. } => "waiting",
         Next::Succeeded => "succeeded",
@@ -165,7 +167,7 @@ fn progress(report: &Report) -> Value {
 }
 
 /// Not a number and the infinities, which JSON does not have, are null.
-fn metrics_object(metrics: &Metrics) -> Value {
+pub(crate) fn metrics_object(metrics: &Metrics) -> Value {
     let object: Map<_, _> = metrics
         .iter()
         .map(|(name, value)| match value {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use trainwire::job::StopReason;
 use trainwire::record::{Ending, Exit, Metrics, Rung, Scalar, TrainerFailure};
+use trainwire::status::Wait;
 
 /// Text of others, on one line: what would move the cursor, ring or turn the direction of writing
 /// is shown as its code. Colours are left out.
@@ -69,6 +70,33 @@ pub(crate) fn reason(reason: StopReason) -> &'static str {
         StopReason::Stalled => "no progress",
         StopReason::Lost => "not heard of",
         _ => "asked to stop",
+    }
+}
+
+/// What a task waits for.
+pub(crate) fn wait(wait: Wait) -> String {
+    match wait {
+        Wait::Socket => "for the job's socket".to_owned(),
+        Wait::Backoff { left } => format!("{} until the next attempt", duration(left)),
+        Wait::NextStart { left } => format!("{} until a trainer is started again", duration(left)),
+        Wait::TrainerStarting => "for a trainer that is starting".to_owned(),
+        Wait::TrainersBusy { trainers } => {
+            format!("for one of {} to be free", count(trainers, "busy trainer"))
+        }
+        Wait::TrainersUnavailable { unresponsive, disconnected, leaving } => {
+            let parts =
+                [(unresponsive, "unresponsive"), (disconnected, "disconnected"), (leaving, "leaving")];
+            let said = parts.iter().filter(|(number, _)| *number > 0);
+            let said: Vec<_> = said.map(|(number, how)| format!("{number} {how}")).collect();
+            format!("for a trainer: {}", said.join(", "))
+        }
+        Wait::Slots { needed, free, ahead } => {
+            let turn =
+                if ahead > 0 { format!(", after {}", count(ahead, "other job")) } else { String::new() };
+            format!("for {}, {free} free{turn}", count(needed, "slot"))
+        }
+        Wait::TrainerByHand => "for a trainer started by hand".to_owned(),
+        _ => "for something this version has no words for".to_owned(),
     }
 }
 

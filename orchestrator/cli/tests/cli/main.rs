@@ -1,10 +1,13 @@
 //! The real binary, driven as people and programs drive it: real processes, sockets and signals.
 
+mod daemon;
 mod exit_codes;
 mod interrupts;
 mod json;
+mod openapi;
 mod restarts;
 mod sandbox;
+mod serve;
 mod socket_names;
 mod specs;
 mod terminal;

@@ -1,0 +1,72 @@
+//! The command line.
+
+mod job;
+mod run;
+mod verbs;
+
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{Parser, Subcommand};
+
+pub(crate) use job::{DurabilityChoice, JobArgs};
+pub(crate) use run::RunArgs;
+pub(crate) use verbs::{
+    DaemonArgs, DeadLettersArgs, ListArgs, LogsArgs, ServeArgs, ShowArgs, StopArgs, SubmitArgs, WaitArgs,
+    What,
+};
+
+/// Hands training tasks to Python trainers on this machine, and loses none.
+#[derive(Debug, Parser)]
+#[command(name = "trainwire", version, arg_required_else_help = true, styles = STYLES)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Run(Box<RunArgs>),
+    Serve(ServeArgs),
+    Submit(Box<SubmitArgs>),
+    Ls(ListArgs),
+    Show(ShowArgs),
+    Logs(LogsArgs),
+    Wait(WaitArgs),
+    Stop(StopArgs),
+    DeadLetters(DeadLettersArgs),
+}
+
+/// Bold headings, nothing loud.
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::White.on_default().bold())
+    .usage(AnsiColor::White.on_default().bold())
+    .literal(AnsiColor::Green.on_default());
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_spec_and_a_command_exclude_each_other() {
+        let parse = |line: &str| Cli::try_parse_from(line.split(' '));
+        assert!(parse("trainwire run a.toml").is_ok());
+        assert!(parse("trainwire run --grid lr=1,2 --param a=b -- python train.py --lr 3").is_ok());
+        assert!(parse("trainwire run --attach").is_ok());
+        assert!(parse("trainwire run").is_err());
+        assert!(parse("trainwire run a.toml -- python").is_err());
+        assert!(parse("trainwire run a.toml --grid lr=1,2").is_err());
+        assert!(parse("trainwire run --hyperparams-file - -- python train.py").is_ok());
+        assert!(parse("trainwire run --hyperparams-file a --param b=1 -- python train.py").is_err());
+        assert!(parse("trainwire run --job-id ../x -- python").is_err());
+        assert!(parse("trainwire run --stop-grace 5 -- python").is_err());
+        assert!(parse("trainwire submit a.toml").is_ok());
+        assert!(parse("trainwire submit").is_err());
+    }
+}

@@ -1,0 +1,59 @@
+//! Stopping and closing.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{Path, State};
+use serde::{Deserialize, Serialize};
+use trainwire::StopReason;
+
+use super::Daemon;
+use super::error::ApiError;
+use super::shape::JobShape;
+
+/// What is to end, and how.
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct StopRequest {
+    /// One task; the whole job unless set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) task: Option<String>,
+    /// The work is not wanted any more.
+    #[serde(default)]
+    pub(crate) cancel: bool,
+    /// SIGKILL at once.
+    #[serde(default)]
+    pub(crate) kill: bool,
+}
+
+/// Answered when the stop is under way; `wait` tells when it is done.
+pub(crate) async fn stop(
+    State(daemon): State<Arc<Daemon>>,
+    Path(job): Path<String>,
+    request: Result<Json<StopRequest>, JsonRejection>,
+) -> Result<Json<JobShape>, ApiError> {
+    let Json(request) = request?;
+    let job = daemon.job(&job).await?;
+    let reason = if request.cancel { StopReason::Cancelled } else { StopReason::Interrupted };
+    match (&request.task, request.kill) {
+        (Some(_), true) => {
+            let text = "one task cannot be killed alone; stop it, or kill the job";
+            return Err(ApiError::bad_request("bad_stop", text));
+        }
+        (Some(task), false) => job.stop_task(task, reason).await?,
+        (None, true) => job.kill().await?,
+        (None, false) => job.stop(reason).await?,
+    }
+    Ok(Json(JobShape::of(&job).await?))
+}
+
+/// An open job takes no more tasks.
+pub(crate) async fn close(
+    State(daemon): State<Arc<Daemon>>,
+    Path(job): Path<String>,
+) -> Result<Json<JobShape>, ApiError> {
+    let job = daemon.job(&job).await?;
+    job.close().await?;
+    Ok(Json(JobShape::of(&job).await?))
+}

@@ -1,0 +1,431 @@
+//! The daemon and its verbs: real processes, real sockets, real signals.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixDatagram;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use crate::daemon::{Daemon, ask, control, serve, trainwire};
+use crate::sandbox::{Ran, Sandbox, is_dead};
+
+#[test]
+fn a_job_from_submission_to_dead_letter() {
+    let sandbox = Sandbox::new();
+    let daemon = Daemon::start(&sandbox, &[]);
+    let script = "echo lr $TRAINWIRE_PARAMS; test $TRAINWIRE_TASK_ID = lr=0.1 || { echo no >&2; exit 3; }";
+    daemon.submit("sweep", &["--grid=lr=0.1,0.2", "--trainers=2"], script);
+
+    let waited = daemon.ask(&["wait", "sweep"]);
+    assert_eq!(waited.code, Some(1), "one of two has failed: {}", waited.stderr);
+    assert_eq!(waited.stdout, "sweep: 1 succeeded, 1 dead\n");
+    assert_eq!(daemon.ask(&["wait", "sweep", "lr=0.1"]).code, Some(0), "this one has not");
+
+    assert_eq!(daemon.ask(&["ls"]).stdout, "no jobs; those that have ended are shown with --all\n");
+    let listed = daemon.ask(&["ls", "--all"]).stdout;
+    assert_eq!(listed, "JOB    STATE  TASKS                WAITS\nsweep  ended  1 succeeded, 1 dead\n");
+    let shown = daemon.ask(&["show", "sweep"]).stdout;
+    assert!(
+        shown.contains("lr=0.2  dead       1         failed once: exit code 3; max_failures is 1"),
+        "{shown}"
+    );
+    assert_eq!(daemon.ask(&["logs", "sweep", "lr=0.2"]).stdout, "lr {\"lr\":0.2}\nno\n");
+    let letters = daemon.ask(&["dead-letters"]).stdout;
+    for said in ["lr=0.2 of sweep: failed once: exit code 3", "  attempt 1: ", "  │ no\n", "  log: "] {
+        assert!(letters.contains(said), "{said} in\n{letters}");
+    }
+    assert_eq!(
+        daemon.ask(&["dead-letters", "sweep", "--json"]).stdout.matches("\"task\":\"lr=0.2\"").count(),
+        1
+    );
+}
+
+#[test]
+fn a_submission_is_idempotent_by_id_and_a_conflict_is_one() {
+    let sandbox = Sandbox::new();
+    let daemon = Daemon::start(&sandbox, &[]);
+    let script = "echo run >> runs; touch up; while test ! -e go; do sleep 0.05; done";
+    for _ in 0..2 {
+        daemon.submit("once", &["--param=lr=0.1"], script);
+    }
+    sandbox.await_file("up");
+    let other = ["submit", "--job-id=once", "--param=lr=0.2", "--", "sh", "-c", script];
+    let refused = daemon.ask(&other);
+    assert_eq!(refused.code, Some(2));
+    assert!(refused.stderr.contains("(job_conflict)"), "{}", refused.stderr);
+    sandbox.write("go", "");
+    assert_eq!(daemon.ask(&["wait", "once"]).code, Some(0));
+    daemon.submit("once", &["--param=lr=0.1"], script);
+    assert_eq!(fs::read_to_string(sandbox.path("runs")).unwrap(), "run\n");
+}
+
+#[test]
+fn a_command_runs_where_and_as_its_submitter_would() {
+    let sandbox = Sandbox::new();
+    let daemon = Daemon::start(&sandbox, &[]);
+    fs::create_dir(sandbox.path("bin")).unwrap();
+    sandbox.write_executable("bin/mine", "#!/bin/sh\npwd; echo $VIRTUAL_ENV\n");
+    let path = format!("{}:{}", sandbox.path("bin").display(), std::env::var("PATH").unwrap());
+    let submitted = trainwire(&sandbox)
+        .args(["submit", "--job-id=home", "--", "mine"])
+        .current_dir(sandbox.path("bin"))
+        .env("PATH", path)
+        .env("VIRTUAL_ENV", "/venv")
+        .output()
+        .unwrap();
+    assert!(submitted.status.success());
+    assert_eq!(daemon.ask(&["wait", "home"]).code, Some(0));
+    let here = fs::canonicalize(sandbox.path("bin")).unwrap();
+    assert_eq!(daemon.ask(&["logs", "home"]).stdout, format!("{}\n/venv\n", here.display()));
+}
+
+#[test]
+fn a_file_goes_to_the_trainer_by_its_name() {
+    let sandbox = Sandbox::new();
+    let daemon = Daemon::start(&sandbox, &[]);
+    sandbox.write("data.bin", vec![7; 200_000]);
+    let ran = daemon.ask(&["submit", "--job-id=file", "--hyperparams-file=data.bin", "--", "true"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    let task = daemon.json(&["show", "file", "true"]);
+    assert!(task["size_bytes"].as_u64().unwrap() > 200_000, "{task}");
+    let ran = daemon.ask(&["submit", "--hyperparams-file=/dev/null", "--", "true"]);
+    assert_eq!(ran.code, Some(2));
+    assert!(ran.stderr.contains("/dev/null is no regular file"), "{}", ran.stderr);
+    let ran = daemon.ask(&["submit", "--param=lr=inf", "--", "true"]);
+    assert!(ran.code == Some(0) || ran.stderr.contains("infinite"), "{}", ran.stderr);
+}
+
+#[test]
+fn logs_are_followed_across_attempts_to_the_end() {
+    let sandbox = Sandbox::new();
+    let daemon = Daemon::start(&sandbox, &[]);
+    let script =
+        "echo attempt $TRAINWIRE_ATTEMPT; sleep 0.3; test $TRAINWIRE_ATTEMPT = 3 || kill -9 $$; printf end";
+    daemon.submit("flaky", &["--backoff-min=1ms", "--backoff-max=1ms"], script);
+    let followed = daemon.ask(&["logs", "-f", "flaky"]);
+    assert_eq!(followed.stdout, "attempt 1\nattempt 2\nattempt 3\nend", "{}", followed.stderr);
+    assert_eq!(daemon.ask(&["logs", "flaky", "--attempt=2"]).stdout, "attempt 2\n");
+    let json = daemon.ask(&["logs", "flaky", "--attempt=3", "--json"]).stdout;
+    assert_eq!(json, "{\"attempt\":3,\"text\":\"attempt 3\"}\n{\"attempt\":3,\"text\":\"end\"}\n");
+}
+
+#[test]
+fn ls_and_show_say_why_a_task_waits() {
+    let sandbox = Sandbox::new();
+    let daemon = Daemon::start(&sandbox, &["--slots=0,1"]);
+    daemon.submit("first", &["--gpus=2"], "touch up; sleep 600");
+    sandbox.await_file("up");
+    daemon.submit("second", &["--gpus=1"], "exit 0");
+    let listed = daemon.ask(&["ls"]).stdout;
+    assert!(listed.contains("second  waiting  1 waiting  for 1 slot, 0 free"), "{listed}");
+    let shown = daemon.json(&["show", "second"]);
+    assert_eq!(shown["waits_for"]["what"], "slots", "{shown}");
+    assert_eq!(shown["task_list"][0]["waits_for"]["what"], "slots", "{shown}");
+    assert_eq!(daemon.ask(&["stop", "first"]).code, Some(0));
+    assert_eq!(daemon.ask(&["wait", "second"]).code, Some(0), "the slots were given on");
+}
+
+#[test]
+fn stop_returns_when_it_has_happened() {
+    let sandbox = Sandbox::new();
+    let daemon = Daemon::start(&sandbox, &[]);
+    let saves =
+        "trap 'sleep 0.3; touch saved; exit 0' TERM; echo $$ > pid; touch up; while :; do sleep 0.05; done";
+    daemon.submit("saves", &["--grid=n=1,2"], saves);
+    sandbox.await_file("up");
+    let one = daemon.ask(&["stop", "--cancel", "saves", "n=2"]);
+    assert_eq!(one.stdout.lines().next(), Some("n=2: cancelled"), "{}", one.stderr);
+    let stopped = daemon.ask(&["stop", "saves"]);
+    assert_eq!(stopped.code, Some(0), "{}", stopped.stderr);
+    assert_eq!(stopped.stdout, "saves: 1 stopped, 1 cancelled\n");
+    assert!(sandbox.path("saved").exists() && is_dead(&sandbox.path("pid")));
+
+    daemon.submit(
+        "deaf",
+        &["--term-grace=10m"],
+        "trap '' TERM; echo $$ > deaf; touch deaf-up; while :; do sleep 0.05; done",
+    );
+    sandbox.await_file("deaf-up");
+    assert_eq!(daemon.ask(&["stop", "--kill", "deaf"]).code, Some(0));
+    assert!(is_dead(&sandbox.path("deaf")));
+}
+
+#[test]
+fn a_wait_can_be_bounded() {
+    let sandbox = Sandbox::new();
+    let daemon = Daemon::start(&sandbox, &[]);
+    daemon.submit("long", &[], "sleep 600");
+    let waited = daemon.ask(&["wait", "--timeout=50ms", "long"]);
+    assert_eq!(waited.code, Some(124));
+    assert!(waited.stderr.contains("long goes on after 0.1 s"), "{}", waited.stderr);
+    daemon.ask(&["stop", "--kill", "long"]);
+}
+
+#[test]
+fn a_killed_daemon_loses_nothing_and_whoever_waits_goes_on_waiting() {
+    let sandbox = Sandbox::new();
+    let daemon = Daemon::start(&sandbox, &[]);
+    daemon.submit(
+        "survivor",
+        &[],
+        "echo $$ >> pids; touch up; while test ! -e go; do sleep 0.05; done; echo end",
+    );
+    sandbox.await_file("up");
+    // One that the journal does not know yet would be killed and started again.
+    while daemon.json(&["show", "survivor"])["tasks"]["running"] != 1 {}
+    let waiting = trainwire(&sandbox)
+        .args(["wait", "survivor"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    daemon.signal(Signal::SIGKILL);
+    daemon.wait();
+    let daemon = Daemon::start(&sandbox, &[]);
+    sandbox.write("go", "");
+    let waited: Ran = waiting.wait_with_output().unwrap().into();
+    assert_eq!(
+        fs::read_to_string(sandbox.path("pids")).unwrap().lines().count(),
+        1,
+        "it was not started again"
+    );
+    assert_eq!(daemon.ask(&["logs", "survivor"]).stdout, "end\n");
+    let task = daemon.json(&["show", "survivor", "sh"]);
+    assert!(
+        waited.code == Some(0) || task["state"] != "succeeded",
+        "{task}{}{}",
+        waited.stdout,
+        waited.stderr
+    );
+    assert!(["succeeded", "dead"].contains(&task["state"].as_str().unwrap()), "{task}");
+}
+
+#[test]
+fn sigterm_leaves_trainers_to_the_next_daemon() {
+    let sandbox = Sandbox::new();
+    let daemon = Daemon::start(&sandbox, &[]);
+    daemon.submit("goes-on", &[], "echo $$ > pid; touch up; while test ! -e go; do sleep 0.05; done");
+    sandbox.await_file("up");
+    // One that the journal does not know yet would be killed and started again.
+    while daemon.json(&["show", "goes-on"])["tasks"]["running"] != 1 {}
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(daemon.wait(), Some(0));
+    assert!(!is_dead(&sandbox.path("pid")));
+    assert!(!control(&sandbox).exists(), "the name of the socket is gone");
+    let none = ask(&sandbox, &["ls"]);
+    assert_eq!(none.code, Some(3));
+    assert!(none.stderr.contains("start one with `trainwire serve`"), "{}", none.stderr);
+
+    let daemon = Daemon::start(&sandbox, &[]);
+    let job = daemon.json(&["show", "goes-on"]);
+    assert_eq!(job["tasks"]["running"], 1, "{job}");
+    sandbox.write("go", "");
+    daemon.ask(&["wait", "goes-on"]);
+    assert!(is_dead(&sandbox.path("pid")));
+}
+
+#[test]
+fn sigterm_stops_them_first_where_that_is_asked() {
+    let sandbox = Sandbox::new();
+    let daemon = Daemon::start(&sandbox, &["--stop-trainers"]);
+    daemon.submit(
+        "ends",
+        &[],
+        "trap 'touch saved; exit 0' TERM; echo $$ > pid; touch up; while :; do sleep 0.05; done",
+    );
+    sandbox.await_file("up");
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(daemon.wait(), Some(0));
+    assert!(sandbox.path("saved").exists() && is_dead(&sandbox.path("pid")));
+}
+
+#[test]
+fn a_second_daemon_is_told_who_has_the_folder() {
+    let sandbox = Sandbox::new();
+    let daemon = Daemon::start(&sandbox, &[]);
+    let second: Ran = serve(&sandbox, &[]).output().unwrap().into();
+    assert_eq!(second.code, Some(3));
+    assert!(second.stderr.contains(&format!("in use by process {}", daemon.child.id())), "{}", second.stderr);
+    assert_eq!(daemon.ask(&["ls"]).code, Some(0), "the first goes on");
+}
+
+#[test]
+fn systemd_is_told_what_it_waits_for() {
+    let sandbox = Sandbox::new();
+    let path = sandbox.path("notify");
+    let notify = UnixDatagram::bind(&path).unwrap();
+    let path = path.to_str().unwrap();
+    let environment = [("NOTIFY_SOCKET", path), ("WATCHDOG_USEC", "100000")];
+    let daemon = Daemon::start_with(&sandbox, &[], &environment);
+    let mut heard = String::new();
+    let mut hear_until = |word: &str| {
+        while !heard.contains(word) {
+            let mut datagram = [0; 512];
+            let length = notify.recv(&mut datagram).unwrap();
+            heard.push_str(std::str::from_utf8(&datagram[..length]).unwrap());
+            heard.push('\n');
+        }
+    };
+    hear_until(&format!("READY=1\nMAINPID={}", daemon.child.id()));
+    hear_until("WATCHDOG=1\nWATCHDOG=1");
+    daemon.signal(Signal::SIGTERM);
+    hear_until("STOPPING=1");
+    assert_eq!(daemon.wait(), Some(0));
+}
+
+#[test]
+fn what_is_not_there_is_said_by_name_and_code() {
+    let sandbox = Sandbox::new();
+    let daemon = Daemon::start(&sandbox, &[]);
+    daemon.submit("there", &["--grid=n=1,2"], "exit 0");
+    for (args, said) in [
+        (
+            vec!["show", "nowhere"],
+            "there is no job nowhere; `trainwire ls --all` lists those there are (no_such_job)",
+        ),
+        (vec!["logs", "there", "n=3"], "the job there has no task \"n=3\" (no_such_task)"),
+        (vec!["logs", "there"], "there has several tasks; name one of them: n=1, n=2"),
+        (vec!["stop", "there", "n=3"], "(no_such_task)"),
+    ] {
+        let ran = daemon.ask(&args);
+        assert_eq!(ran.code, Some(2), "{args:?}: {}", ran.stderr);
+        assert!(ran.stderr.contains(said), "{args:?}: {}", ran.stderr);
+    }
+}
+
+#[test]
+fn the_control_socket_is_for_its_owner_alone() {
+    let sandbox = Sandbox::new();
+    let _daemon = Daemon::start(&sandbox, &[]);
+    let mode = fs::metadata(control(&sandbox)).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    if !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    // Somebody opens it to all: the other's uid is looked at all the same.
+    for (path, mode) in [("", 0o755), ("state", 0o755), ("state/control.sock", 0o666)] {
+        fs::set_permissions(sandbox.path(path), fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let script = "import os, socket, sys\nos.setuid(65534)\ns = socket.socket(socket.AF_UNIX)\ns.connect(sys.argv[1])\n\
+                  s.sendall(b'GET /v1/status HTTP/1.1\\r\\nhost: x\\r\\n\\r\\n')\nprint(s.recv(100))";
+    let asked = Command::new("python3").args(["-c", script]).arg(control(&sandbox)).output().unwrap();
+    let asked: Ran = asked.into();
+    assert!(
+        asked.stdout == "b''\n" || asked.stderr.contains("Reset") || asked.stderr.contains("Broken"),
+        "{}{}",
+        asked.stdout,
+        asked.stderr
+    );
+}
+
+#[test]
+fn nonsense_on_the_control_socket_hurts_nobody() {
+    let sandbox = Sandbox::new();
+    let daemon = Daemon::start(&sandbox, &[]);
+    let idle: Vec<_> = (0..100).map(|_| daemon.connect().unwrap()).collect();
+    let long = vec![b'a'; 1 << 20];
+    for request in [&b"\0\0\0\0"[..], b"GET", b"GET / HTTP/9.9\r\n\r\n", &long] {
+        let answer = daemon.raw_half(request);
+        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{answer}");
+    }
+    let post = |path: &str, body: &str| {
+        let length = body.len();
+        daemon.raw(
+            format!("POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}")
+                .as_bytes(),
+        )
+    };
+    for (path, body, status, code) in [
+        ("/v1/jobs", "{", "400", "bad_json"),
+        ("/v1/jobs", "{\"spec\": {}, \"task\": []}", "422", "bad_json"),
+        (
+            "/v1/jobs",
+            "{\"spec\": {\"job_id\": \"a\", \"comand\": []}}",
+            "400",
+            "did you mean \\\"command\\\"?",
+        ),
+        ("/v1/jobs", "{\"spec\": {\"job_id\": \"../a\", \"command\": [\"x\"]}}", "400", "code"),
+        (
+            "/v1/jobs",
+            "{\"spec\": {\"job_id\": \"a\", \"command\": [\"x\"]}, \"tasks\": []}",
+            "400",
+            "no_tasks",
+        ),
+        ("/v1/jobs/a/stop", "{}", "404", "no_such_job"),
+        ("/v1/nothing", "{}", "404", "no_such_path"),
+        ("/v1/status", "{}", "405", "wrong_method"),
+    ] {
+        let answer = post(path, body);
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{path} {body}: {answer}");
+        assert!(answer.contains(code), "{path} {body}: {answer}");
+    }
+    let relative = r#"{"spec": {"job_id": "a", "command": ["x"]}, "tasks": [{"task_id": "t", "model_name": "m", "hyperparams_file": "x"}]}"#;
+    assert!(post("/v1/jobs", relative).contains("name it absolutely"));
+    drop(idle);
+    assert_eq!(daemon.json(&["ls", "--all"]), serde_json::json!([]), "nothing was taken");
+}
+
+impl Daemon<'_> {
+    /// Bytes, and then nothing more.
+    fn raw_half(&self, request: &[u8]) -> String {
+        use std::io::{Read, Write};
+        let mut socket = self.connect().unwrap();
+        let _ = socket.write_all(request);
+        let _ = socket.shutdown(std::net::Shutdown::Write);
+        let mut answer = Vec::new();
+        let _ = socket.read_to_end(&mut answer);
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+}
+
+#[test]
+fn curl_is_a_client() {
+    if Command::new("curl").arg("--version").output().is_err() {
+        eprintln!("skipped: there is no curl");
+        return;
+    }
+    let sandbox = Sandbox::new();
+    let daemon = Daemon::start(&sandbox, &[]);
+    let curl = |args: &[&str]| -> serde_json::Value {
+        let ran = Command::new("curl")
+            .args(["-s", "--unix-socket"])
+            .arg(control(&sandbox))
+            .args(args)
+            .output()
+            .unwrap();
+        serde_json::from_slice(&ran.stdout).unwrap()
+    };
+    let body = r#"{"spec": {"job_id": "curled", "command": ["true"], "script": true}, "tasks": [{"task_id": "t", "model_name": "m"}]}"#;
+    let json = "content-type: application/json";
+    assert_eq!(curl(&["-H", json, "-d", body, "http://trainwire/v1/jobs"])["job"], "curled");
+    assert_eq!(curl(&["http://trainwire/v1/jobs/curled/wait"])["ended"], true);
+    let events = Command::new("curl")
+        .args(["-sN", "--unix-socket"])
+        .arg(control(&sandbox))
+        .arg("http://trainwire/v1/jobs/curled/events")
+        .output()
+        .unwrap();
+    let events = String::from_utf8(events.stdout).unwrap();
+    assert!(events.lines().last().unwrap().contains("\"event\":\"job_ended\""), "{events}");
+    drop(daemon);
+}
+
+#[test]
+fn a_follower_that_goes_away_is_let_go() {
+    let sandbox = Sandbox::new();
+    let daemon = Daemon::start(&sandbox, &[]);
+    daemon.submit("talks", &[], "while :; do echo line; sleep 0.01; done");
+    let mut follower = trainwire(&sandbox)
+        .args(["logs", "-f", "talks"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    thread::sleep(Duration::from_millis(200));
+    follower.kill().unwrap();
+    follower.wait().unwrap();
+    assert_eq!(daemon.ask(&["stop", "--kill", "talks"]).code, Some(0));
+}
