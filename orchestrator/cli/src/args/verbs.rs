@@ -127,6 +127,16 @@ pub(crate) struct StopArgs {
     pub(crate) daemon: DaemonArgs,
 }
 
+/// Show what a task's trainer is doing: the Python stacks of all its threads, which also go into its log
+#[derive(Args, Debug)]
+pub(crate) struct StackArgs {
+    #[command(flatten)]
+    pub(crate) what: What,
+
+    #[command(flatten)]
+    pub(crate) daemon: DaemonArgs,
+}
+
 /// List tasks that were given up, with how each attempt ended
 #[derive(Args, Debug)]
 pub(crate) struct DeadLettersArgs {

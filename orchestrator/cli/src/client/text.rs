@@ -1,5 +1,7 @@
 //! The daemon's answers in words.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use crate::view::words::{self, escape};
@@ -77,22 +79,40 @@ pub(crate) fn dead_letters(answer: &Value) -> String {
 fn dead_letter(letter: &Value) -> String {
     let mut lines =
         vec![format!("{} of {}: {}", text(letter, "task"), text(letter, "job"), text(letter, "cause"))];
-    for (number, ending) in items(&letter["evidence"]).enumerate() {
-        let error = &ending["error"];
+    for attempt in items(&letter["evidence"]) {
+        let error = &attempt["error"];
         let what = match (error["type"].as_str(), error["text"].as_str()) {
+            // All there is.
+            (Some("exit" | ""), Some(said)) => escape(said),
             (Some(kind), Some(said)) => {
                 format!("{}: {}", escape(kind), escape(said.lines().next().unwrap_or_default()))
             }
-            _ => text(ending, "ending"),
+            _ => text(attempt, "ending"),
         };
-        lines.push(format!("  attempt {}: {what}", number + 1));
+        let took = Duration::from_millis(attempt["duration_ms"].as_u64().unwrap_or_default());
+        lines.push(format!("  attempt {}: {what}, after {}", attempt["attempt"], words::duration(took)));
+        let last = last_progress(&attempt["last_progress"]);
+        if !last.is_empty() {
+            lines.push(format!("    last reported: {last}"));
+        }
     }
+    let last = items(&letter["evidence"]).last();
+    let traceback = last.and_then(|attempt| attempt["error"]["traceback"].as_str()).unwrap_or_default();
+    lines.extend(words::log_lines(traceback).into_iter().map(|line| format!("  ┆ {line}")));
     let tail = letter["log_tail"].as_str().unwrap_or_default();
     lines.extend(words::log_lines(tail).into_iter().map(|line| format!("  │ {line}")));
     if !text(letter, "log").is_empty() {
         lines.push(format!("  log: {}", text(letter, "log")));
     }
     lines.join("\n")
+}
+
+/// `epoch 2 · loss 0.25`
+fn last_progress(last: &Value) -> String {
+    let place = ["epoch", "step"].into_iter().filter_map(|name| Some((name, last[name].as_f64()?)));
+    let metrics = last["metrics"].as_object().into_iter().flatten();
+    let metrics = metrics.filter_map(|(name, value)| Some((name.as_str(), value.as_f64()?)));
+    words::metrics(place.chain(metrics))
 }
 
 fn state(job: &Value) -> &'static str {

@@ -13,7 +13,9 @@ use trainwire::job::JobSpec;
 
 use super::connection::{Connection, encoded};
 use super::text;
-use crate::args::{DeadLettersArgs, ListArgs, LogsArgs, ShowArgs, StopArgs, SubmitArgs, WaitArgs, What};
+use crate::args::{
+    DeadLettersArgs, ListArgs, LogsArgs, ShowArgs, StackArgs, StopArgs, SubmitArgs, WaitArgs, What,
+};
 use crate::exit::{Exit, Failure};
 use crate::plan::{Hyperparams, Plan, PlannedTask};
 use crate::serve::{JobRequest, StopRequest, TaskRequest};
@@ -77,10 +79,7 @@ pub(crate) async fn show(args: &ShowArgs) -> Result<Exit, Failure> {
 /// `trainwire logs`.
 pub(crate) async fn logs(args: &LogsArgs) -> Result<Exit, Failure> {
     let connection = Connection::new(&args.daemon)?;
-    let mut what = args.what.clone();
-    if what.task.is_none() {
-        what.task = Some(only_task(&connection, &what).await?);
-    }
+    let what = named(&connection, &args.what).await?;
     let attempt = args.attempt.map(|attempt| format!("&attempt={attempt}")).unwrap_or_default();
     let asked = format!("{}/log?follow={}&json={}{attempt}", path(&what), args.follow, args.daemon.json);
     let mut body = connection.stream(&asked).await?;
@@ -132,6 +131,28 @@ pub(crate) async fn stop(args: &StopArgs) -> Result<Exit, Failure> {
     tell_end(waited, args.daemon.json).map(|_| Exit::Succeeded)
 }
 
+/// `trainwire stack`.
+pub(crate) async fn stack(args: &StackArgs) -> Result<Exit, Failure> {
+    let connection = Connection::new(&args.daemon)?;
+    let what = named(&connection, &args.what).await?;
+    let answer = connection.post(&format!("{}/stack", path(&what)), &Map::new()).await?;
+    let stacks = answer["text"].as_str().unwrap_or_default();
+    if args.daemon.json {
+        return print(&answer.to_string());
+    }
+    if stacks.is_empty() {
+        let text = match answer["log"].as_str() {
+            Some(log) => format!(
+                "the trainer wrote nothing so far, it may be stopped; its log is {}",
+                words::escape(log)
+            ),
+            None => "the trainer was started by hand; the stacks are where its errors go".to_owned(),
+        };
+        return Err(Failure::new(Exit::TimedOut, text));
+    }
+    print(&words::log_lines(stacks).join("\n"))
+}
+
 /// `trainwire dead-letters`.
 pub(crate) async fn dead_letters(args: &DeadLettersArgs) -> Result<Exit, Failure> {
     let job = args.job.as_ref().map(|job| format!("?job={}", encoded(job.as_str()))).unwrap_or_default();
@@ -163,7 +184,15 @@ fn tell_end(waited: Waited, json: bool) -> Result<Exit, Failure> {
     Ok(if succeeded { Exit::Succeeded } else { Exit::TasksFailed })
 }
 
-/// Of a job with one task that need not be named.
+/// With the task, which need not be named where it is the only one.
+async fn named(connection: &Connection, what: &What) -> Result<What, Failure> {
+    let task = match &what.task {
+        Some(task) => task.clone(),
+        None => only_task(connection, what).await?,
+    };
+    Ok(What { task: Some(task), ..what.clone() })
+}
+
 async fn only_task(connection: &Connection, what: &What) -> Result<String, Failure> {
     let tasks = connection.get(&format!("{}/tasks?limit=20", path(what))).await?;
     let names: Vec<&str> =

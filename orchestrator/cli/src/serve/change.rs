@@ -1,4 +1,4 @@
-//! Stopping and closing.
+//! Stopping, closing, and looking into trainers.
 
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use trainwire::StopReason;
 
 use super::Daemon;
 use super::error::ApiError;
+use super::routes::TaskPath;
 use super::shape::JobShape;
 
 /// What is to end, and how.
@@ -46,6 +47,25 @@ pub(crate) async fn stop(
         (None, false) => job.stop(reason).await?,
     }
     Ok(Json(JobShape::of(&job).await?))
+}
+
+/// What a trainer's threads are doing.
+#[derive(Debug, Serialize)]
+pub(crate) struct StacksShape {
+    /// As the trainer wrote it.
+    text: String,
+    /// Where it is, too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log: Option<String>,
+}
+
+/// Answered when the stacks are in the log; the task goes on.
+pub(crate) async fn stack(
+    State(daemon): State<Arc<Daemon>>,
+    Path((job, task)): TaskPath,
+) -> Result<Json<StacksShape>, ApiError> {
+    let stacks = daemon.job(&job).await?.dump_stacks(&task).await?;
+    Ok(Json(StacksShape { text: stacks.text, log: stacks.log.map(|log| log.display().to_string()) }))
 }
 
 /// An open job takes no more tasks.

@@ -5,7 +5,7 @@ use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use trainwire::{JobId, OrchestratorError, SubmitError};
+use trainwire::{JobId, OrchestratorError, StacksError, SubmitError};
 
 /// Why a request was not done.
 #[derive(Debug, Serialize)]
@@ -65,6 +65,15 @@ impl From<OrchestratorError> for ApiError {
             _ => StatusCode::SERVICE_UNAVAILABLE,
         };
         Self::new(status, error.code(), error.to_string())
+    }
+}
+
+impl From<StacksError> for ApiError {
+    fn from(error: StacksError) -> Self {
+        match error {
+            StacksError::Orchestrator(error) => error.into(),
+            error => Self::new(StatusCode::CONFLICT, error.code(), error.to_string()),
+        }
     }
 }
 

@@ -3,10 +3,11 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 use trainwire::status::{JobStatus, SlotStatus, TaskCondition, TaskCounts, TaskStatus, TrainerStatus, Wait};
-use trainwire::{JobHandle, JobId, TaskEnd, TaskOutcome};
+use trainwire::{Attempt, JobHandle, JobId, TaskEnd, TaskOutcome};
 
 use super::error::ApiError;
-use crate::view::json::{ending, metrics_object};
+use crate::clock;
+use crate::view::json::{ending, last_progress, metrics_object};
 use crate::view::words;
 
 /// A job in a list.
@@ -155,7 +156,7 @@ impl TaskShape {
 
 impl DeadLetterShape {
     pub(crate) fn of(job: &JobId, outcome: TaskOutcome) -> Option<Self> {
-        let TaskEnd::Dead { cause, log_tail, evidence } = outcome.state else { return None };
+        let TaskEnd::Dead { cause, log_tail, .. } = outcome.state else { return None };
         Some(Self {
             job: job.to_string(),
             task: outcome.task_id.to_string(),
@@ -164,7 +165,7 @@ impl DeadLetterShape {
             cause,
             log: outcome.log.map(|path| path.display().to_string()),
             log_tail,
-            evidence: evidence.iter().map(ending).collect(),
+            evidence: outcome.history.iter().map(attempt).collect(),
         })
     }
 }
@@ -251,6 +252,23 @@ impl From<SlotStatus> for SlotShape {
             leftover: status.leftover,
         }
     }
+}
+
+/// How an attempt ended, and what is known of it.
+fn attempt(attempt: &Attempt) -> Value {
+    let mut fields = ending(&attempt.ending);
+    fields["attempt"] = attempt.number.into();
+    fields["trainer"] = attempt.trainer.0.into();
+    fields["began"] = clock::rfc3339(attempt.began).into();
+    fields["duration_ms"] = millis(attempt.duration).into();
+    if let Some(last) = &attempt.last_progress {
+        fields["last_progress"] = last_progress(last);
+    }
+    if let Some(log) = &attempt.log {
+        fields["log"] = log.display().to_string().into();
+        fields["log_from"] = attempt.log_from.into();
+    }
+    fields
 }
 
 /// The state's name, who has the task, and what it waits for.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use trainwire::Report;
-use trainwire::record::{Ending, Metrics, Next, Record, Scalar};
+use trainwire::record::{Ending, LastProgress, Metrics, Next, Record, Scalar};
 use trainwire::{Event, What};
 
 use crate::clock;
@@ -88,12 +88,7 @@ fn record_fields(record: &Record) -> Option<(&'static str, Value)> {
         Record::Ended { ending, next, last_progress, .. } => {
             let mut fields = ended(Some(ending), next);
             if let Some(last) = last_progress {
-                fields["last_progress"] = json!({
-                    "at": clock::rfc3339(clock::from_micros(last.time_us)),
-                    "step": last.step,
-                    "epoch": last.epoch,
-                    "metrics": metrics_object(&last.metrics),
-                });
+                fields["last_progress"] = self::last_progress(last);
             }
             ("ended", fields)
         }
@@ -143,6 +138,16 @@ fn ended(ended_by: Option<&Ending>, next: &Next) -> Value {
         _ => {}
     }
     fields
+}
+
+/// The last row an attempt reported.
+pub(crate) fn last_progress(last: &LastProgress) -> Value {
+    json!({
+        "at": clock::rfc3339(clock::from_micros(last.time_us)),
+        "step": last.step,
+        "epoch": last.epoch,
+        "metrics": metrics_object(&last.metrics),
+    })
 }
 
 fn progress(report: &Report) -> Value {

@@ -44,6 +44,37 @@ fn a_job_from_submission_to_dead_letter() {
 }
 
 #[test]
+fn a_dead_letter_tells_of_each_attempt_and_a_trainer_without_stacks_is_left_alone() {
+    let sandbox = Sandbox::new();
+    let daemon = Daemon::start(&sandbox, &[]);
+    let script = "printf %s '{\"message\": {\"message\": \"ValueError: bad lr\", \"extraInfo\": {\"py_callstack\": \"Traceback:\\n  in train\\n\", \"timestamp\": \"1\"}}}' > $TORCHELASTIC_ERROR_FILE; echo attempt $TRAINWIRE_ATTEMPT; touch up; while test ! -e go; do sleep 0.05; done; exit 1";
+    daemon.submit("letter", &["--max-failures=2", "--backoff-min=1ms"], script);
+    sandbox.await_file("up");
+    let refused = daemon.ask(&["stack", "letter"]);
+    assert!(refused.code == Some(2) && refused.stderr.contains("(stacks_unable)"), "{}", refused.stderr);
+    sandbox.write("go", "");
+    assert_eq!(daemon.ask(&["wait", "letter"]).code, Some(1));
+    let refused = daemon.ask(&["stack", "letter", "sh"]);
+    assert!(refused.stderr.contains("(not_running)"), "{}", refused.stderr);
+
+    let letters = daemon.ask(&["dead-letters"]).stdout;
+    for said in [
+        "sh of letter: failed twice, the last: ValueError: bad lr",
+        "  attempt 1: ValueError: bad lr, after ",
+        "  attempt 2: ValueError: bad lr, after ",
+        "  ┆   in train\n",
+        "  │ attempt 2\n",
+    ] {
+        assert!(letters.contains(said), "{said} in\n{letters}");
+    }
+    let letter = &daemon.json(&["dead-letters"])[0];
+    assert_eq!(letter["evidence"][1]["attempt"], 2, "{letter}");
+    for key in ["trainer", "began", "duration_ms", "log", "log_from"] {
+        assert!(!letter["evidence"][0][key].is_null(), "{key} in {letter}");
+    }
+}
+
+#[test]
 fn a_submission_is_idempotent_by_id_and_a_conflict_is_one() {
     let sandbox = Sandbox::new();
     let daemon = Daemon::start(&sandbox, &[]);
