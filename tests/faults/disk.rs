@@ -1,0 +1,34 @@
+//! A disk that fails, or is full, at any write and any fsync.
+
+use crate::kills::Lives;
+use crate::strace::Strace;
+use crate::{Extent, kills, life};
+
+#[test]
+fn whichever_call_fails_no_promise_is_broken() {
+    let Some(strace) = Strace::find() else { return };
+    let most = kills::calls(strace);
+    let mut failed = 0;
+    for (call, error) in CALLS.iter().flat_map(|call| [(*call, "EIO"), (*call, "ENOSPC")]) {
+        let most = most.get(call).copied().unwrap_or(0);
+        let step = if Extent::asked() == Extent::Full { 1 } else { (most / 3).max(1) };
+        for n in (1..=most).step_by(usize::try_from(step).expect("small")) {
+            let mut lives = Lives::new();
+            let what = format!("error={error}:when={n}");
+            let output = lives.live(|command| strace.inject(command, call, &what));
+            let code = output.status.code();
+            let after = format!("{call} {what}");
+            // What was written without an error and is not there is nobody's but the disk's fault.
+            assert!(
+                matches!(code, Some(0 | life::NOT_STARTED | life::JOURNAL_FAILED)),
+                "{after}: {output:?}"
+            );
+            failed += u32::from(code == Some(life::JOURNAL_FAILED));
+            lives.end_well(&after);
+        }
+    }
+    assert!(failed > 0, "a failing disk ends an orchestrator");
+}
+
+/// What changes the disk. Of the others `write` is left out: standard output and wake-ups are written too.
+const CALLS: [&str; 7] = ["fsync", "fdatasync", "pwrite64", "ftruncate", "fallocate", "sendfile", "mkdir"];

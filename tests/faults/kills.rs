@@ -1,0 +1,140 @@
+//! The orchestrator, killed at any of its system calls, and started again.
+
+use std::path::Path;
+use std::process::Output;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tempfile::TempDir;
+
+use crate::reader::Promise;
+use crate::strace::Strace;
+use crate::trainer::Trainers;
+use crate::{Extent, journal, life};
+
+#[test]
+#[expect(clippy::print_stderr, reason = "how much was tried is part of the result")]
+fn wherever_it_is_killed_the_next_one_keeps_every_promise() {
+    let Some(strace) = Strace::find() else { return };
+    let calls = calls(strace);
+    let points: Vec<_> = calls.iter().flat_map(|(call, most)| (1..=*most).map(move |n| (call, n))).collect();
+    // Spread over all calls alike.
+    let wanted = if Extent::asked() == Extent::Full { POINTS } else { 40 };
+    let step = points.len().div_ceil(wanted).max(1);
+    let (next, killed) = (AtomicU64::new(0), AtomicU64::new(0));
+    let work = || {
+        while let Some((call, n)) = usize::try_from(next.fetch_add(1, Ordering::Relaxed))
+            .ok()
+            .and_then(|place| points.get(place * step))
+        {
+            let mut lives = Lives::new();
+            let first = lives.live(|command| strace.inject(command, call, &format!("signal=KILL:when={n}")));
+            killed.fetch_add(u64::from(!first.status.success()), Ordering::Relaxed);
+            lives.end_well(&format!("killed at {call} {n}"));
+        }
+    };
+    std::thread::scope(|scope| {
+        (0..4).map(|_| scope.spawn(work)).for_each(drop);
+    });
+    let killed = killed.into_inner();
+    eprintln!("{} points of {}, {killed} of them deadly", points.len() / step, points.len());
+    assert!(killed * 3 > (points.len() / step) as u64, "most points are not reached");
+}
+
+#[test]
+fn of_two_that_start_at_once_exactly_one_has_the_state_folder() {
+    for _ in 0..if Extent::asked() == Extent::Full { 50 } else { 3 } {
+        let lives = Lives::new();
+        let trainers = lives.trainers();
+        let commands: Vec<_> = (0..4)
+            .map(|_| {
+                let mut command = life::command(lives.folder.path());
+                command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::null());
+                command.spawn().expect("a process")
+            })
+            .collect();
+        let outputs: Vec<_> =
+            commands.into_iter().map(|child| child.wait_with_output().expect("a process")).collect();
+        let mut promises = trainers.end().promises;
+        let locked = |output: &&Output| String::from_utf8_lossy(&output.stdout).contains("state_dir_locked");
+        // One that comes when the first is through finds everything over.
+        let well = outputs.iter().filter(|output| output.status.success()).count();
+        assert_eq!(well + outputs.iter().filter(locked).count(), outputs.len(), "{outputs:#?}");
+        assert!(well >= 1, "{outputs:#?}");
+        promises.extend(outputs.iter().flat_map(life::promises));
+        journal::check(&lives.state(), &promises, true);
+    }
+}
+
+/// Which calls a life makes, and how many of each.
+pub(crate) fn calls(strace: Strace) -> std::collections::BTreeMap<String, u32> {
+    let lives = Lives::new();
+    let trainers = lives.trainers();
+    let calls = strace.calls(&life::command(lives.folder.path()), &lives.folder.path().join("log"));
+    trainers.end();
+    calls
+}
+
+/// Lives of orchestrators in one folder, and trainers that outlive them.
+pub(crate) struct Lives {
+    folder: TempDir,
+    promises: Mutex<Vec<Promise>>,
+}
+
+impl Lives {
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::Builder::new().prefix("tw-").tempdir().expect("a folder");
+        Self { folder, promises: Mutex::default() }
+    }
+
+    pub(crate) fn state(&self) -> std::path::PathBuf {
+        self.folder.path().join("state")
+    }
+
+    fn trainers(&self) -> Trainers {
+        let socket = self.folder.path().join(format!("ai-task-sock-{}", life::ATTACHED));
+        Trainers::start(socket, life::ATTACHED, None)
+    }
+
+    /// One life, to whatever end; trainers go on trying for a while after it.
+    pub(crate) fn live(
+        &mut self,
+        wrap: impl FnOnce(&std::process::Command) -> std::process::Command,
+    ) -> Output {
+        let trainers = self.trainers();
+        let output = wrap(&life::command(self.folder.path())).output().expect("a process");
+        let mut promises = self.promises.lock().expect("no panic");
+        promises.extend(trainers.end().promises);
+        promises.extend(life::promises(&output));
+        journal::check(&self.state(), &promises, false);
+        output
+    }
+
+    /// The next life is undisturbed, and after it everything is over and nothing left.
+    pub(crate) fn end_well(mut self, after: &str) {
+        let output = self.live(|command| {
+            let mut plain = std::process::Command::new(command.get_program());
+            plain.args(command.get_args());
+            plain.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+            plain
+        });
+        assert!(output.status.success(), "{after}: {output:?}");
+        let promises = self.promises.lock().expect("no panic");
+        journal::check(&self.state(), &promises, true);
+        assert_eq!(sockets(self.folder.path()), 0, "{after}");
+        assert_eq!(payloads(&self.state()), 0, "{after}");
+    }
+}
+
+fn sockets(folder: &Path) -> usize {
+    let entries = std::fs::read_dir(folder).expect("a folder").flatten();
+    entries.filter(|entry| entry.file_name().to_string_lossy().starts_with("ai-task-sock-")).count()
+}
+
+fn payloads(state: &Path) -> usize {
+    let folder = state.join("jobs").join(life::ATTACHED).join("payloads");
+    std::fs::read_dir(folder).into_iter().flatten().count()
+}
+
+/// Of `make faults`.
+const POINTS: usize = 2_500;
