@@ -1,8 +1,7 @@
 //! The orchestrator, killed at any of its system calls, and started again.
 
-use std::path::Path;
-use std::process::Output;
-use std::sync::Mutex;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tempfile::TempDir;
@@ -45,90 +44,83 @@ fn wherever_it_is_killed_the_next_one_keeps_every_promise() {
 fn of_two_that_start_at_once_exactly_one_has_the_state_folder() {
     for _ in 0..if Extent::asked() == Extent::Full { 50 } else { 3 } {
         let lives = Lives::new();
-        let trainers = lives.trainers();
         let commands: Vec<_> = (0..4)
             .map(|_| {
                 let mut command = life::command(lives.folder.path());
-                command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::null());
+                command.stdout(Stdio::piped()).stderr(Stdio::null());
                 command.spawn().expect("a process")
             })
             .collect();
         let outputs: Vec<_> =
             commands.into_iter().map(|child| child.wait_with_output().expect("a process")).collect();
-        let mut promises = trainers.end().promises;
+        let (state, mut promises) = (lives.state(), lives.trainers.end().promises);
         let locked = |output: &&Output| String::from_utf8_lossy(&output.stdout).contains("state_dir_locked");
         // One that comes when the first is through finds everything over.
         let well = outputs.iter().filter(|output| output.status.success()).count();
         assert_eq!(well + outputs.iter().filter(locked).count(), outputs.len(), "{outputs:#?}");
         assert!(well >= 1, "{outputs:#?}");
         promises.extend(outputs.iter().flat_map(life::promises));
-        journal::check(&lives.state(), &promises, true);
+        journal::check(&state, &promises, true);
     }
 }
 
 /// Which calls a life makes, and how many of each.
 pub(crate) fn calls(strace: Strace) -> std::collections::BTreeMap<String, u32> {
     let lives = Lives::new();
-    let trainers = lives.trainers();
     let calls = strace.calls(&life::command(lives.folder.path()), &lives.folder.path().join("log"));
-    trainers.end();
+    lives.trainers.end();
     calls
 }
 
 /// Lives of orchestrators in one folder, and trainers that outlive them.
 pub(crate) struct Lives {
     folder: TempDir,
-    promises: Mutex<Vec<Promise>>,
+    trainers: Trainers,
+    promises: Vec<Promise>,
 }
 
 impl Lives {
     pub(crate) fn new() -> Self {
         let folder = tempfile::Builder::new().prefix("tw-").tempdir().expect("a folder");
-        Self { folder, promises: Mutex::default() }
+        let socket = folder.path().join(format!("ai-task-sock-{}", life::ATTACHED));
+        let trainers = Trainers::start(socket, life::ATTACHED, None);
+        Self { folder, trainers, promises: Vec::new() }
     }
 
-    pub(crate) fn state(&self) -> std::path::PathBuf {
+    fn state(&self) -> PathBuf {
         self.folder.path().join("state")
     }
 
-    fn trainers(&self) -> Trainers {
-        let socket = self.folder.path().join(format!("ai-task-sock-{}", life::ATTACHED));
-        Trainers::start(socket, life::ATTACHED, None)
-    }
-
-    /// One life, to whatever end; trainers go on trying for a while after it.
-    pub(crate) fn live(
-        &mut self,
-        wrap: impl FnOnce(&std::process::Command) -> std::process::Command,
-    ) -> Output {
-        let trainers = self.trainers();
+    /// One life, to whatever end.
+    pub(crate) fn live(&mut self, wrap: impl FnOnce(&Command) -> Command) -> Output {
         let output = wrap(&life::command(self.folder.path())).output().expect("a process");
-        let mut promises = self.promises.lock().expect("no panic");
-        promises.extend(trainers.end().promises);
-        promises.extend(life::promises(&output));
-        journal::check(&self.state(), &promises, false);
+        self.promises.extend(life::promises(&output));
+        journal::check(&self.state(), &self.promises, false);
         output
     }
 
     /// The next life is undisturbed, and after it everything is over and nothing left.
     pub(crate) fn end_well(mut self, after: &str) {
         let output = self.live(|command| {
-            let mut plain = std::process::Command::new(command.get_program());
+            let mut plain = Command::new(command.get_program());
             plain.args(command.get_args());
             plain.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
             plain
         });
         assert!(output.status.success(), "{after}: {output:?}");
-        let promises = self.promises.lock().expect("no panic");
-        journal::check(&self.state(), &promises, true);
-        assert_eq!(sockets(self.folder.path()), 0, "{after}");
-        assert_eq!(payloads(&self.state()), 0, "{after}");
+        let state = self.state();
+        self.promises.extend(self.trainers.end().promises);
+        journal::check(&state, &self.promises, true);
+        assert_eq!(sockets(self.folder.path()), Vec::<String>::new(), "{after}");
+        assert_eq!(payloads(&state), 0, "{after}");
     }
 }
 
-fn sockets(folder: &Path) -> usize {
+/// Of jobs that are over, or half made.
+fn sockets(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).expect("a folder").flatten();
-    entries.filter(|entry| entry.file_name().to_string_lossy().starts_with("ai-task-sock-")).count()
+    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    names.filter(|name| name.contains("ai-task-sock-")).collect()
 }
 
 fn payloads(state: &Path) -> usize {

@@ -69,6 +69,8 @@ async fn live(orchestrator: &Orchestrator) -> Result<(), SubmitError> {
     let make = |id: &str| Job::new(id).expect("an id");
     let mut attached = make(ATTACHED).attach(true).open().window(2);
     attached.spec.max_losses = 100;
+    attached.spec.recv_timeout = Duration::from_millis(500);
+    attached.spec.lost_timeout = Duration::from_secs(2);
     attached.spec.backoff_min = Duration::from_millis(1);
     attached.spec.backoff_max = Duration::from_millis(5);
     let attached = attached.task(task("small", 10)).task(task("large", 100_000));
@@ -79,11 +81,11 @@ async fn live(orchestrator: &Orchestrator) -> Result<(), SubmitError> {
     script.spec.max_failures = 100;
     script.spec.backoff_min = Duration::from_millis(1);
     script.spec.backoff_max = Duration::from_millis(5);
-    let script = script.task(task("s", 10));
+    let script = script.tasks(["s", "t"].map(|id| TrainingTask::new(id, "m")));
     let script = again(|| orchestrator.submit(script.clone())).await?;
-    say("told: submitted script s");
-    for id in ["more", "and-more"] {
-        again(|| attached.submit(task(id, 2_000))).await?;
+    say("told: submitted script s t");
+    for (id, size) in [("more", 2_000), ("and-more", 70_000), ("one-more", 10), ("last", 100)] {
+        again(|| attached.submit(task(id, size))).await?;
         say(&format!("told: added attached {id}"));
     }
     attached.close().await?;

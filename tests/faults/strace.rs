@@ -51,7 +51,7 @@ impl Strace {
 
     fn follow(self, command: &Command, arguments: &[&str]) -> Command {
         let mut traced = Command::new("strace");
-        traced.args(["-f", "-qq", "--seccomp-bpf", "-e", "signal=none"]).args(arguments);
+        traced.args(["-f", "-qq", "-e", "signal=none"]).args(arguments);
         traced.arg(command.get_program()).args(command.get_args());
         for (name, value) in command.get_envs() {
             if let Some(value) = value {

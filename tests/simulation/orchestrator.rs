@@ -386,6 +386,7 @@ impl Orchestrator {
             Effect::Stop { connection, stop } => on(connection, &mut |session| session.stop(stop.clone())),
             Effect::Bye { connection, bye } => on(connection, &mut |session| session.bye(bye.clone())),
             Effect::Close { connection } => self.close(around, connection),
+            Effect::Unspool { .. } => {}
             Effect::Drain { connection } => self.followups.push_back(Followup::Drain(connection)),
             Effect::Signal { trainer, signal } => self.orders.push(Order::Signal { trainer, signal }),
             Effect::Forget { trainer } => self.orders.push(Order::Forget { trainer }),
