@@ -5,6 +5,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tempfile::TempDir;
+use trainwire::{Config, Orchestrator};
 
 use crate::reader::Promise;
 use crate::strace::Strace;
@@ -93,7 +94,9 @@ impl Lives {
 
     /// One life, to whatever end.
     pub(crate) fn live(&mut self, wrap: impl FnOnce(&Command) -> Command) -> Output {
-        let output = wrap(&life::command(self.folder.path())).output().expect("a process");
+        let command = wrap(&life::command(self.folder.path()));
+        let output = patient(&command).output().expect("a process");
+        assert_ne!(output.status.code(), Some(TIMED_OUT), "it hangs: {command:?} {output:?}");
         self.promises.extend(life::promises(&output));
         journal::check(&self.state(), &self.promises, false);
         output
@@ -101,19 +104,25 @@ impl Lives {
 
     /// The next life is undisturbed, and after it everything is over and nothing left.
     pub(crate) fn end_well(mut self, after: &str) {
-        let output = self.live(|command| {
-            let mut plain = Command::new(command.get_program());
-            plain.args(command.get_args());
-            plain.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-            plain
-        });
+        let output = self.live(patient);
         assert!(output.status.success(), "{after}: {output:?}");
         let state = self.state();
         self.promises.extend(self.trainers.end().promises);
         journal::check(&state, &self.promises, true);
         assert_eq!(sockets(self.folder.path()), Vec::<String>::new(), "{after}");
+        // What was still being removed at its end, the next start removes.
+        start_and_end(&state);
         assert_eq!(payloads(&state), 0, "{after}");
     }
+}
+
+/// A guard against hanging.
+fn patient(command: &Command) -> Command {
+    let mut patient = Command::new("timeout");
+    patient.arg("20").arg(command.get_program()).args(command.get_args());
+    patient.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    patient.stdin(Stdio::null()).stderr(Stdio::null());
+    patient
 }
 
 /// Of jobs that are over, or half made.
@@ -123,10 +132,21 @@ fn sockets(folder: &Path) -> Vec<String> {
     names.filter(|name| name.contains("ai-task-sock-")).collect()
 }
 
+fn start_and_end(state: &Path) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let config = Config { state_dir: Some(state.to_owned()), ..Config::default() };
+        Orchestrator::start(config).await.expect("an orchestrator").shutdown().await;
+    });
+}
+
 fn payloads(state: &Path) -> usize {
     let folder = state.join("jobs").join(life::ATTACHED).join("payloads");
     std::fs::read_dir(folder).into_iter().flatten().count()
 }
+
+/// What `timeout` ends with.
+const TIMED_OUT: i32 = 124;
 
 /// Of `make faults`.
 const POINTS: usize = 2_500;

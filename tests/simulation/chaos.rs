@@ -25,20 +25,29 @@ pub(crate) enum Mischief {
     Latency,
     /// The wall clock is set.
     Clock,
+    /// The orchestrator is killed, and started again.
+    Crash,
+    /// The machine loses its power.
+    PowerCut,
+    /// The next commit fails, which ends the orchestrator.
+    DiskFails,
 }
 
 impl Mischief {
     pub(crate) fn pick(random: &mut Random) -> Self {
         match random.below(100) {
-            0..30 => Self::Cut,
-            30..40 => Self::Kill,
-            40..52 => Self::Freeze,
-            52..55 => Self::Leave,
-            55..68 => Self::Stop,
-            68..76 => Self::Slow,
-            76..82 => Self::Full,
-            82..94 => Self::Latency,
-            _ => Self::Clock,
+            0..27 => Self::Cut,
+            27..36 => Self::Kill,
+            36..46 => Self::Freeze,
+            46..49 => Self::Leave,
+            49..60 => Self::Stop,
+            60..67 => Self::Slow,
+            67..72 => Self::Full,
+            72..82 => Self::Latency,
+            82..87 => Self::Clock,
+            87..94 => Self::Crash,
+            94..97 => Self::PowerCut,
+            _ => Self::DiskFails,
         }
     }
 

@@ -140,7 +140,8 @@ impl Client {
                 self.added += count;
                 Some(Promise::Added { job_id, task_ids: names(first..first + count) })
             }
-            (Ask::Submit | Ask::Add { .. }, Answer::Rejected { .. }) => {
+            // Somebody has stopped the job meanwhile.
+            (Ask::Add { .. }, Answer::Rejected { code: "job_closed", .. }) => {
                 self.refused = true;
                 None
             }
@@ -151,6 +152,12 @@ impl Client {
             (Ask::Stop, Answer::Done) => None,
             other => panic!("no answer to this: {other:?}"),
         }
+    }
+
+    /// Nobody will answer: it asks again, the same.
+    pub(crate) fn unanswered(&mut self, now: Instant, random: &mut Random) {
+        self.asked = None;
+        self.due = (!self.is_done()).then(|| now + random.ms(1, 3_000));
     }
 
     /// Wants nothing more.

@@ -12,7 +12,9 @@ pub(crate) struct Disk {
     /// In the log, as other processes would read it.
     pub(crate) records: Vec<Record>,
     /// How many of them are on the disk itself.
-    pub(crate) synced: usize,
+    synced: usize,
+    /// Where each commit since then ends.
+    commits: Vec<usize>,
     /// No room until then.
     pub(crate) full_until: Option<Instant>,
     /// The next commit fails.
@@ -32,6 +34,10 @@ pub(crate) enum Written {
 }
 
 impl Disk {
+    pub(crate) fn new(latency_ms: u64) -> Self {
+        Self { latency_ms, ..Self::default() }
+    }
+
     pub(crate) fn takes(&self, random: &mut Random) -> Duration {
         random.ms(0, self.latency_ms)
     }
@@ -43,14 +49,33 @@ impl Disk {
         }
         if std::mem::take(&mut self.fails) {
             if random.chance(50) {
-                self.records.extend_from_slice(batch);
+                self.write(batch);
             }
             return Written::Failed;
         }
-        self.records.extend_from_slice(batch);
+        self.write(batch);
         if batch.iter().any(Record::must_sync) {
-            self.synced = self.records.len();
+            self.sync();
         }
         Written::Done
+    }
+
+    /// All of it or nothing survives.
+    pub(crate) fn write(&mut self, batch: &[Record]) {
+        self.records.extend_from_slice(batch);
+        self.commits.push(self.records.len());
+    }
+
+    pub(crate) fn sync(&mut self) {
+        self.synced = self.records.len();
+        self.commits.clear();
+    }
+
+    /// What was not synced is lost, or some of the last of it.
+    pub(crate) fn cut_power(&mut self, random: &mut Random) {
+        self.commits.insert(0, self.synced);
+        let kept = random.pick(&self.commits).unwrap_or(self.synced);
+        self.records.truncate(kept);
+        self.sync();
     }
 }

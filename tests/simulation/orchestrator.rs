@@ -6,7 +6,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use trainwire::Record;
 use trainwire::record::{JobNo, TrainerNo};
-use trainwire::scheduler::{Answer, ConnectionNo, Decision, Effect, Input, Now, Scheduler, Signal, Ticket};
+use trainwire::scheduler::{
+    Adoption, Answer, ConnectionNo, Decision, Effect, Input, Now, Scheduler, Signal, Ticket,
+};
 use trainwire_protocol::frame::{DeliverPayload, FrameReader, FrameWriter};
 use trainwire_protocol::id::Token;
 use trainwire_protocol::message::{AckKind, Place};
@@ -84,6 +86,10 @@ pub(crate) enum Order {
         trainer: TrainerNo,
         pid: i32,
     },
+    Unspool {
+        job_id: String,
+        delivery: u64,
+    },
     Answer {
         ticket: Ticket,
         answer: Answer,
@@ -144,6 +150,23 @@ impl Orchestrator {
         self.connections.is_empty() && self.committing.is_none() && self.collecting.is_empty()
     }
 
+    pub(crate) fn last_connection(&self) -> u64 {
+        self.last_connection
+    }
+
+    /// What is being written while it dies.
+    pub(crate) fn under_way(self) -> Vec<Record> {
+        self.committing.map(|(group, _)| group.records).unwrap_or_default()
+    }
+
+    /// Takes up what the records left unfinished.
+    pub(crate) fn adopt(&mut self, around: &mut Surroundings<'_>, adoption: Adoption) {
+        around.say(|| format!("adopt {adoption:?}"));
+        let now = Now { monotonic: around.now, wall: around.wall };
+        let decision = self.scheduler.adopt(now, adoption);
+        self.decided(around, decision);
+    }
+
     pub(crate) fn has_room(&self) -> bool {
         !self.waits_for_room
     }
@@ -168,7 +191,12 @@ impl Orchestrator {
         *around.events += 1;
         around.say(|| format!("{input:?}"));
         let now = Now { monotonic: around.now, wall: around.wall };
-        let Decision { records, effects } = self.scheduler.handle(now, input);
+        let decision = self.scheduler.handle(now, input);
+        self.decided(around, decision);
+    }
+
+    fn decided(&mut self, around: &mut Surroundings<'_>, decision: Decision) {
+        let Decision { records, effects } = decision;
         for record in &records {
             around.say(|| format!("    {record:?}"));
             if let Record::TrainerBound { trainer, pid, attached: true, .. } = record {
@@ -332,11 +360,6 @@ impl Orchestrator {
 
     fn perform(&mut self, around: &mut Surroundings<'_>, effect: Effect) {
         let now = around.now;
-        let mut on = |connection: ConnectionNo, tell: &mut dyn FnMut(&mut OrchestratorSession)| {
-            if let Some(connection) = self.connections.get_mut(&connection) {
-                tell(&mut connection.session);
-            }
-        };
         match effect {
             Effect::Answer { ticket, answer } => self.orders.push(Order::Answer { ticket, answer }),
             Effect::Bind { job } => {
@@ -361,17 +384,26 @@ impl Orchestrator {
                 self.orders.push(Order::Spawn { trainer, job_id, token, slots, kind });
             }
             Effect::Welcome { connection, welcome } => {
-                on(connection, &mut |session| session.welcome(now, welcome.clone()));
+                let trainer = self.scheduler.trainer_of(connection);
+                let pid = self.connections.get(&connection).map(|connection| connection.pid);
+                let is_attached = |trainer: &TrainerNo| {
+                    self.scheduler.state().trainer(*trainer).is_some_and(|trainer| trainer.is_attached())
+                };
+                // After a restart its death would be no news else.
+                if let (Some(trainer), Some(pid)) = (trainer.filter(is_attached), pid) {
+                    self.orders.push(Order::Watch { trainer, pid });
+                }
+                self.on(connection, |session| session.welcome(now, welcome.clone()));
             }
             Effect::Refuse { connection, refused } => {
-                on(connection, &mut |session| session.refuse(refused.clone()));
+                self.on(connection, |session| session.refuse(refused.clone()));
             }
             Effect::Deliver { connection, task, mut deliver } => {
                 let Some(payload) = self.scheduler.payload(task) else { return };
                 let bytes = payload.as_bytes().clone();
                 deliver.task_size = bytes.len() as u64;
                 deliver.place = Place::Inline;
-                on(connection, &mut |session| {
+                self.on(connection, |session| {
                     session.deliver(deliver.clone(), DeliverPayload::Inline(bytes.clone()));
                 });
             }
@@ -381,17 +413,25 @@ impl Orchestrator {
                     AckKind::Stored => Promise::Stored { delivery, seq },
                     AckKind::Superseded => Promise::Superseded { delivery, seq },
                 });
-                on(connection, &mut |session| session.ack(entry));
+                self.on(connection, |session| session.ack(entry));
             }
-            Effect::Stop { connection, stop } => on(connection, &mut |session| session.stop(stop.clone())),
-            Effect::Bye { connection, bye } => on(connection, &mut |session| session.bye(bye.clone())),
+            Effect::Stop { connection, stop } => self.on(connection, |session| session.stop(stop.clone())),
+            Effect::Bye { connection, bye } => self.on(connection, |session| session.bye(bye.clone())),
             Effect::Close { connection } => self.close(around, connection),
-            Effect::Unspool { .. } => {}
+            Effect::Unspool { job, delivery } => {
+                let Some(job_id) = self.job_id(job) else { return };
+                self.orders.push(Order::Unspool { job_id, delivery });
+            }
             Effect::Drain { connection } => self.followups.push_back(Followup::Drain(connection)),
             Effect::Signal { trainer, signal } => self.orders.push(Order::Signal { trainer, signal }),
             Effect::Forget { trainer } => self.orders.push(Order::Forget { trainer }),
             // No trainer here leaves anything in a spool.
-            Effect::Unspool { .. } => {}
+        }
+    }
+
+    fn on(&mut self, connection: ConnectionNo, tell: impl FnOnce(&mut OrchestratorSession)) {
+        if let Some(connection) = self.connections.get_mut(&connection) {
+            tell(&mut connection.session);
         }
     }
 

@@ -1,13 +1,15 @@
 //! A trainer's process: its Session, its code, and how it comes to its end.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use trainwire::JobId;
 use trainwire::record::Exit;
 use trainwire_protocol::frame::{FrameReader, FrameWriter};
 use trainwire_protocol::id::{Delivery, Instance, Token};
-use trainwire_protocol::message::{AckEntry, Bye, CheckpointRef, Outcome, Role, Stop, TrainerError};
+use trainwire_protocol::message::{
+    AckEntry, Bye, CheckpointRef, FromTrainer, Outcome, Role, Stop, TrainerError,
+};
 use trainwire_protocol::session::{
     Identity, OutboxLimits, Row, RowBuffer, RowLimits, TrainerEvent, TrainerSession,
 };
@@ -21,6 +23,8 @@ use crate::wire::{Read, Towards, Wire};
 pub(crate) struct Process {
     pub(crate) pid: i32,
     pub(crate) job_id: String,
+    /// In its environment, and in that of all it starts.
+    pub(crate) token: Option<Token>,
     session: TrainerSession,
     reader: FrameReader,
     writer: FrameWriter,
@@ -84,6 +88,8 @@ pub(crate) enum Seen {
         task_id: String,
     },
     Acknowledged(AckEntry),
+    /// What nobody would take, on the disk.
+    Spooled(Vec<FromTrainer>),
 }
 
 impl Process {
@@ -117,6 +123,7 @@ impl Process {
         Self {
             pid,
             job_id: job_id.to_owned(),
+            token,
             session: TrainerSession::new(identity, OutboxLimits::default()),
             reader: reader(),
             writer: FrameWriter::default(),
@@ -211,7 +218,7 @@ impl Process {
     pub(crate) fn act(
         &mut self,
         now: Instant,
-        wires: &mut std::collections::BTreeMap<u64, Wire>,
+        wires: &mut BTreeMap<u64, Wire>,
         latency: Duration,
         random: &mut Random,
         seen: &mut Vec<Seen>,
@@ -236,7 +243,7 @@ impl Process {
         self.transmit(now, wires, latency);
     }
 
-    fn read(&mut self, now: Instant, wires: &mut std::collections::BTreeMap<u64, Wire>, random: &mut Random) {
+    fn read(&mut self, now: Instant, wires: &mut BTreeMap<u64, Wire>, random: &mut Random) {
         while let Some(wire) = self.wire.and_then(|wire| wires.get_mut(&wire)) {
             match wire.read(now, Towards::Trainer, false) {
                 Read::Nothing => return,
@@ -256,12 +263,7 @@ impl Process {
         }
     }
 
-    fn hang_up(
-        &mut self,
-        now: Instant,
-        wires: &mut std::collections::BTreeMap<u64, Wire>,
-        random: &mut Random,
-    ) {
+    fn hang_up(&mut self, now: Instant, wires: &mut BTreeMap<u64, Wire>, random: &mut Random) {
         if let Some(wire) = self.wire.take().and_then(|wire| wires.get_mut(&wire)) {
             wire.close(now, Towards::Orchestrator);
             self.session.disconnected(now);
@@ -274,7 +276,7 @@ impl Process {
     fn take_events(
         &mut self,
         now: Instant,
-        wires: &mut std::collections::BTreeMap<u64, Wire>,
+        wires: &mut BTreeMap<u64, Wire>,
         random: &mut Random,
         seen: &mut Vec<Seen>,
     ) {
@@ -309,12 +311,37 @@ impl Process {
                 }
                 TrainerEvent::Quiet => self.hang_up(now, wires, random),
                 TrainerEvent::Bye(_) => self.leaving = true,
-                TrainerEvent::Orphaned => {
-                    self.quits.get_or_insert((now + random.ms(0, 1_000), Exit::Code { code: 1 }));
-                }
+                TrainerEvent::Orphaned => self.give_up(now, wires, random, seen),
                 TrainerEvent::Welcomed(_) | TrainerEvent::Heard | TrainerEvent::Slab(_) => {}
             }
         }
+    }
+
+    /// There has been no orchestrator for too long: it ends, and leaves what it has for the next.
+    fn give_up(
+        &mut self,
+        now: Instant,
+        wires: &mut BTreeMap<u64, Wire>,
+        random: &mut Random,
+        seen: &mut Vec<Seen>,
+    ) {
+        self.hang_up(now, wires, random);
+        if let Some(code) = self.code.take().filter(|code| code.result_seq.is_none()) {
+            seen.push(Seen::Over { task_id: code.task_id });
+            let outcome = if code.obeys { Outcome::Stopped } else { Outcome::Succeeded };
+            self.session.finish(now, code.delivery, outcome, Vec::new()).expect("it fits");
+        }
+        seen.push(Seen::Spooled(self.session.unacknowledged().cloned().collect()));
+        self.session.forget_unacknowledged();
+        self.connect_at = None;
+        self.quits.get_or_insert((now + random.ms(0, 1_000), Exit::Code { code: 0 }));
+    }
+
+    /// The power fails.
+    pub(crate) fn vanish(&mut self, now: Instant) {
+        self.wire = None;
+        self.code = None;
+        self.dead.get_or_insert((now, Exit::Unknown));
     }
 
     fn stop(&mut self, now: Instant, stop: &Stop, random: &mut Random) {
@@ -374,25 +401,14 @@ impl Process {
         }
     }
 
-    fn transmit(
-        &mut self,
-        now: Instant,
-        wires: &mut std::collections::BTreeMap<u64, Wire>,
-        latency: Duration,
-    ) {
+    fn transmit(&mut self, now: Instant, wires: &mut BTreeMap<u64, Wire>, latency: Duration) {
         if let Some(wire) = self.wire.and_then(|wire| wires.get_mut(&wire)) {
             self.session.poll_transmit(now, &mut self.writer).expect("it fits");
             wire.write(now, latency, Towards::Orchestrator, bytes_of(&mut self.writer));
         }
     }
 
-    fn die(
-        &mut self,
-        now: Instant,
-        exit: Exit,
-        wires: &mut std::collections::BTreeMap<u64, Wire>,
-        seen: &mut Vec<Seen>,
-    ) {
+    fn die(&mut self, now: Instant, exit: Exit, wires: &mut BTreeMap<u64, Wire>, seen: &mut Vec<Seen>) {
         if let Some(code) = self.code.take() {
             seen.push(Seen::Over { task_id: code.task_id });
         }

@@ -1,5 +1,7 @@
 //! Everything together, under a clock that only moves when nothing is left to do.
 
+mod restart;
+
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -7,6 +9,7 @@ use trainwire::Record;
 use trainwire::record::{Exit, TaskNo, TrainerNo};
 use trainwire::scheduler::{Input, Scheduler, Signal, Ticket};
 use trainwire_protocol::id::Token;
+use trainwire_protocol::message::FromTrainer;
 
 use crate::chaos::Mischief;
 use crate::client::Client;
@@ -16,6 +19,7 @@ use crate::random::Random;
 use crate::reader::{Promise, Reader};
 use crate::trainer::{Kind, Process, Seen};
 use crate::wire::{Towards, Wire};
+use restart::Death;
 
 /// See the module.
 pub(crate) struct World {
@@ -34,6 +38,12 @@ pub(crate) struct World {
     random: Random,
     orchestrator: Orchestrator,
     disk: Disk,
+    /// There is no orchestrator until then.
+    down_until: Option<Instant>,
+    /// What trainers could get nobody to acknowledge, by job and delivery.
+    spool: BTreeMap<(String, u64), Vec<FromTrainer>>,
+    /// Of all trainers that were started.
+    tokens: BTreeMap<TrainerNo, Token>,
     wires: BTreeMap<u64, Wire>,
     last_wire: u64,
     processes: BTreeMap<i32, Process>,
@@ -83,11 +93,11 @@ impl World {
             mischief_at: Some(now + random.ms(1, pace_ms)),
             events: 0,
             events_max: random.between(50, 1_000),
-            orchestrator: Orchestrator::new(
-                Scheduler::new(random.next()).with_slots(vec!["0".to_owned(), "1".to_owned()]),
-                0,
-            ),
-            disk: Disk { latency_ms: 3, ..Disk::default() },
+            orchestrator: Orchestrator::new(scheduler(&mut random), 0),
+            disk: Disk::new(3),
+            down_until: None,
+            spool: BTreeMap::new(),
+            tokens: BTreeMap::new(),
             wires: BTreeMap::new(),
             last_wire: 0,
             processes: BTreeMap::new(),
@@ -144,9 +154,22 @@ impl World {
             let mischief = Mischief::pick(&mut self.random);
             self.happen(mischief);
         }
-        self.come_and_go();
-        self.start_processes();
+        if self.down_until.is_some_and(|until| until <= self.now) {
+            self.rise();
+        }
+        if self.down_until.is_none() {
+            self.come_and_go();
+            self.start_processes();
+        }
         self.connect();
+        if self.down_until.is_none() {
+            self.orchestrate();
+        }
+        self.act();
+        self.report_deaths();
+    }
+
+    fn orchestrate(&mut self) {
         let (orchestrator, disk) = (&mut self.orchestrator, &mut self.disk);
         let mut around = Surroundings {
             now: self.now,
@@ -158,15 +181,16 @@ impl World {
             log: &mut self.log,
             events: &mut self.events,
         };
-        assert!(orchestrator.act(&mut around, disk), "the disk does not fail");
-        self.obey();
-        self.act();
-        self.report_deaths();
+        if orchestrator.act(&mut around, disk) {
+            self.obey();
+        } else {
+            self.die(Death::Process);
+        }
     }
 
     fn next(&self) -> Instant {
-        let has_room = self.orchestrator.has_room();
-        let clients = self.clients.iter().filter(|client| has_room || client.job.is_some());
+        let (up, has_room) = (self.down_until.is_none(), self.orchestrator.has_room());
+        let clients = self.clients.iter().filter(|client| up && (has_room || client.job.is_some()));
         let clients = clients.filter_map(Client::next);
         let read =
             self.orchestrator.wires().filter_map(|wire| self.wires.get(&wire)?.next(Towards::Orchestrator));
@@ -176,7 +200,7 @@ impl World {
         let times = read.chain(written).chain(awake.filter_map(Process::next)).chain(clients);
         let times = times.chain(self.starting.iter().map(|starting| starting.at));
         let times = times.chain(self.going.iter().map(|(at, _)| *at));
-        let times = times.chain(self.mischief_at).chain(self.orchestrator.next());
+        let times = times.chain(self.down_until).chain(self.mischief_at).chain(self.orchestrator.next());
         let deaths = self.watched.values().filter_map(|pid| self.processes[pid].dead.as_ref());
         let times = times.chain(deaths.map(|(at, _)| *at + NOTICE));
         times.min().unwrap_or(self.now + Duration::from_secs(1)).min(self.now + Duration::from_secs(1))
@@ -287,6 +311,7 @@ impl World {
                         let holder = self.slots.insert(slot, trainer);
                         assert_eq!(holder, None, "seed {}: a slot of two trainers, {trainer:?}", self.seed);
                     }
+                    self.tokens.insert(trainer, token);
                     let at = self.now + self.random.ms(0, 500);
                     self.starting.push(Starting { at, trainer, job_id, token, kind, signal: None });
                 }
@@ -301,6 +326,7 @@ impl World {
                         self.watched.insert(trainer, pid);
                     }
                 }
+                Order::Unspool { job_id, delivery } => drop(self.spool.remove(&(job_id, delivery))),
                 Order::Answer { ticket, answer } => {
                     for client in &mut self.clients {
                         let promise = client.answered(self.now, ticket, &answer, &mut self.random);
@@ -366,6 +392,17 @@ impl World {
                 );
             }
             Seen::Over { .. } => {}
+            Seen::Spooled(said) => {
+                let job_id = &self.processes[&pid].job_id;
+                for message in said {
+                    let delivery = match &message {
+                        FromTrainer::Checkpoint(checkpoint) => checkpoint.delivery.0,
+                        FromTrainer::Result(result) => result.delivery.0,
+                        other => panic!("nobody keeps {other:?}"),
+                    };
+                    self.spool.entry((job_id.clone(), delivery)).or_default().push(message);
+                }
+            }
             Seen::Acknowledged(entry) => {
                 let (delivery, seq) = (entry.delivery.0, entry.seq);
                 let told = self.promises.iter().any(|promise| match promise {
@@ -381,6 +418,10 @@ impl World {
     fn report_deaths(&mut self) {
         let gone: Vec<_> = self.going.extract_if(.., |(at, _)| *at <= self.now).collect();
         for (_, trainer) in gone {
+            if self.sweep(trainer) {
+                self.going.push((self.now + Duration::from_millis(100), trainer));
+                continue;
+            }
             self.slots.retain(|_, holder| *holder != trainer);
             self.decide(Input::Gone { trainer });
         }
@@ -395,6 +436,7 @@ impl World {
         for (trainer, pid) in dead {
             self.watched.remove(&trainer);
             let exit = self.processes[&pid].dead.clone().map_or(Exit::Unknown, |(_, exit)| exit);
+            self.look_into_spool(trainer);
             self.decide(Input::Exited { trainer, exit, log_tail: String::new(), failure: None });
         }
     }
@@ -420,7 +462,11 @@ impl World {
             (Mischief::Kill, Some(process)) => process.kill(now, random),
             (Mischief::Freeze, Some(process)) => process.freeze(now + random.ms(10, 90_000)),
             (Mischief::Leave, Some(process)) => process.leave(),
-            (Mischief::Stop, _) => self.stop_something(),
+            (Mischief::Stop, _) if self.down_until.is_none() => self.stop_something(),
+            (Mischief::Crash, _) if self.down_until.is_none() => self.die(Death::Process),
+            (Mischief::PowerCut, _) if self.down_until.is_none() => self.die(Death::Machine),
+            (Mischief::DiskFails, _) => self.disk.fails = true,
+            (Mischief::Stop | Mischief::Crash | Mischief::PowerCut, _) => {}
             (Mischief::Slow, _) => self.disk.latency_ms = random.pick(&[0, 3, 200, 5_000]).unwrap_or(3),
             (Mischief::Full, _) => self.disk.full_until = Some(now + random.ms(1, 120_000)),
             (Mischief::Latency, _) => self.latency = random.ms(0, 300),
@@ -468,7 +514,8 @@ impl World {
         let ended = |client: &Client| {
             client.is_done() && client.job.is_none_or(|job| state.job(job).is_some_and(|job| job.ended))
         };
-        self.clients.iter().all(ended)
+        self.down_until.is_none()
+            && self.clients.iter().all(ended)
             && self.orchestrator.is_idle()
             && self.starting.is_empty()
             && self.going.is_empty()
@@ -492,6 +539,11 @@ impl World {
             log.drain(..).for_each(|line| eprintln!("{:>10.3} {line}", at.as_secs_f64()));
         }
     }
+}
+
+/// One with two slots.
+fn scheduler(random: &mut Random) -> Scheduler {
+    Scheduler::new(random.next()).with_slots(vec!["0".to_owned(), "1".to_owned()])
 }
 
 /// Whether what happens is printed.
