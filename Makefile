@@ -50,9 +50,15 @@ test-python: $(VENV)/installed $(VENV)/dev
 	python -m pytest
 
 .PHONY: faults
-faults: ## what goes wrong, simulated from 10,000 seeds; TRAINWIRE_SEED=17 runs and tells one of them
-	TRAINWIRE_SEEDS=$${TRAINWIRE_SEEDS:-10000} \
-		cargo test --locked --profile faults -p trainwire-tests --test simulation -- --nocapture
+faults: $(VENV)/installed ## what goes wrong: 10,000 simulated seeds, kills, failing disks, lost messages (some 12 minutes)
+	TRAINWIRE_SEEDS=$${TRAINWIRE_SEEDS:-10000} TRAINWIRE_FAULTS=$${TRAINWIRE_FAULTS:-full} \
+		cargo test --locked --profile faults -p trainwire-tests --test simulation --test faults -- --nocapture --test-threads=2
+
+.PHONY: soak
+soak: $(VENV)/installed ## the same for hours, with other seeds each time, until something fails
+	for round in $$(seq 1 100000); do \
+		TRAINWIRE_FIRST_SEED=$$(od -An -N6 -tu8 /dev/urandom | tr -d ' ') TRAINWIRE_SEEDS=100000 $(MAKE) faults || exit 1; \
+	done
 
 .PHONY: lint
 lint: lint-rust lint-python ## check formats, types and lints

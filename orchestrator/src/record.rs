@@ -108,6 +108,12 @@ pub enum Record {
         pid: i32,
         /// Started by hand: no token, no respawn, signalled alone.
         attached: bool,
+        /// Of one started by hand, as in `TrainerSpawned`; absent where it was gone already.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        start_ticks: Option<u64>,
+        /// The same.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        boot_id: Option<String>,
     },
     /// What is to be seen of a trainer changed, without consequence yet.
     TrainerNoticed {

@@ -119,7 +119,7 @@ impl Lives {
 /// A guard against hanging.
 fn patient(command: &Command) -> Command {
     let mut patient = Command::new("timeout");
-    patient.arg("20").arg(command.get_program()).args(command.get_args());
+    patient.arg("120").arg(command.get_program()).args(command.get_args());
     patient.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
     patient.stdin(Stdio::null()).stderr(Stdio::null());
     patient

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! A failing seed is printed. `TRAINWIRE_SEED=17 cargo test -p trainwire-tests --test simulation` runs it alone
-//! and prints what happened; `TRAINWIRE_SEEDS=10000` says how many are run.
+//! and tells what happened; `TRAINWIRE_SEEDS=10000` says how many are run, `TRAINWIRE_FIRST_SEED` from which on.
 
 #[path = "../virtual_time/bytes.rs"]
 mod bytes;
@@ -36,7 +36,9 @@ fn every_promise_is_kept_whatever_happens() {
         return;
     }
     let seeds = number("TRAINWIRE_SEEDS").unwrap_or(SEEDS);
-    let (next, events) = (AtomicU64::new(0), AtomicU64::new(0));
+    let first = number("TRAINWIRE_FIRST_SEED").unwrap_or(0);
+    let seeds = first.saturating_add(seeds);
+    let (next, events) = (AtomicU64::new(first), AtomicU64::new(0));
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let failed = std::thread::scope(|scope| {
         let work = || {
@@ -58,7 +60,7 @@ fn every_promise_is_kept_whatever_happens() {
         threads.into_iter().filter_map(|thread| thread.join().expect("caught")).collect::<Vec<_>>()
     });
     assert!(failed.is_empty(), "run it again with TRAINWIRE_SEED={}", failed[0]);
-    eprintln!("{seeds} seeds, {} events", events.into_inner());
+    eprintln!("seeds {first} to {seeds}, {} events", events.into_inner());
 }
 
 #[test]

@@ -45,7 +45,7 @@ impl Driver {
         let trainer = self.scheduler.trainer_of(connection);
         if let Some(trainer) = trainer.filter(|trainer| !self.trainers.contains_key(trainer)) {
             // Started by hand, before a restart.
-            self.watch_attached(trainer);
+            let _ = self.watch_attached(trainer);
         }
         let job = trainer.and_then(|trainer| self.job_of(trainer));
         if let Some(slot) = job.and_then(|job| self.jobs.get(&job)) {

@@ -98,12 +98,15 @@ impl Driver {
                 }
                 _ => {}
             }
+            if let Record::TrainerBound { trainer, attached: true, start_ticks, boot_id, .. } = &mut record
+                && let Some(identity) = self.watch_attached(*trainer)
+            {
+                *start_ticks = Some(identity.start_time_ticks);
+                *boot_id = Some(identity.boot_id.to_string());
+            }
             self.seq = Seq(self.seq.0 + 1);
             if let Record::JobSubmitted { job, spec } = &record {
                 self.open_job(*job, spec);
-            }
-            if let Record::TrainerBound { trainer, attached: true, .. } = record {
-                self.watch_attached(trainer);
             }
             let (job, task, attempt) = attribute(self.scheduler.state(), &record);
             let entry = Entry { seq: self.seq, at: self.now.wall, job, task, attempt, record };

@@ -98,14 +98,17 @@ impl Driver {
         });
     }
 
-    /// A trainer that was started by hand has joined: from now on its death is news.
-    pub(super) fn watch_attached(&mut self, trainer: TrainerNo) {
-        let connection = self.scheduler.connection_of(trainer);
-        let connection = connection.and_then(|connection| self.connections.get_mut(&connection));
+    /// A trainer that was started by hand has joined: from now on its death is news. Gives who it is, so that
+    /// it is news after a restart too.
+    pub(super) fn watch_attached(&mut self, trainer: TrainerNo) -> Option<ProcessIdentity> {
+        let connection = self.scheduler.connection_of(trainer)?;
         // Without one (it died at once) its silence has to tell.
-        if let Some(pidfd) = connection.and_then(|connection| connection.take_pidfd()) {
-            self.watch(trainer, TrainerProcess::attached(Arc::new(pidfd)), VecDeque::new());
-        }
+        let pidfd = self.connections.get_mut(&connection)?.take_pidfd()?;
+        let identity = pidfd.pid().and_then(|pid| ProcessIdentity::of(pid).ok());
+        // It lives: nobody else had its number when that was read.
+        let identity = identity.filter(|_| pidfd.is_dead().is_ok_and(|dead| !dead));
+        self.watch(trainer, TrainerProcess::attached(Arc::new(pidfd)), VecDeque::new());
+        identity
     }
 
     pub(super) fn watch(

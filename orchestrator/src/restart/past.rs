@@ -67,6 +67,14 @@ impl Past {
                 });
                 self.processes.insert(*trainer, Process { identity, log: log.into() });
             }
+            Record::TrainerBound {
+                trainer, pid, start_ticks: Some(ticks), boot_id: Some(boot_id), ..
+            } => {
+                let identity = u32::try_from(*pid).ok().zip(boot_id.parse().ok());
+                let identity =
+                    identity.map(|(pid, boot_id)| ProcessIdentity { pid, start_time_ticks: *ticks, boot_id });
+                self.processes.insert(*trainer, Process { identity, log: PathBuf::new() });
+            }
             Record::TrainerEnded { trainer, .. } => {
                 self.processes.remove(trainer);
                 self.failed.remove(trainer);

@@ -48,7 +48,15 @@ impl Scheduler {
                 self.trainers.insert(trainer, LiveTrainer::new(job, Service::Serving));
             }
             let instance = format!("{:032x}", hello.instance.0);
-            self.record(Record::TrainerBound { trainer, job, instance, pid, attached });
+            self.record(Record::TrainerBound {
+                trainer,
+                job,
+                instance,
+                pid,
+                attached,
+                start_ticks: None,
+                boot_id: None,
+            });
             if let Some(live) = self.jobs.get_mut(&job) {
                 live.version_mismatch = None;
             }

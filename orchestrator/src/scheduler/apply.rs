@@ -76,7 +76,7 @@ impl Durable {
                     job.start_failures = 0;
                 }
             }
-            Record::TrainerBound { trainer, job, instance, pid, attached } => {
+            Record::TrainerBound { trainer, job, instance, pid, attached, .. } => {
                 let bound = |token| TrainerState::Bound { token, instance: instance.clone(), pid: *pid };
                 if *attached {
                     self.add_trainer(*trainer, *job, bound(None))?;

@@ -1,5 +1,6 @@
 //! Orchestrators that are killed and started again, with real trainers that go on meanwhile.
 
+mod by_hand;
 mod folder;
 mod kills;
 mod many;

@@ -53,6 +53,8 @@ fn records() -> Vec<Record> {
             instance: "s3cret".into(),
             pid: 43,
             attached: false,
+            start_ticks: None,
+            boot_id: None,
         },
         Record::TrainerNoticed { trainer: TrainerNo(1), condition: Condition::Unresponsive },
         Record::TrainerEnded { trainer: TrainerNo(1), exit: Exit::Code { code: 3 }, start_failed: false },
