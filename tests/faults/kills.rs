@@ -13,7 +13,6 @@ use crate::trainer::Trainers;
 use crate::{Extent, journal, life};
 
 #[test]
-#[expect(clippy::print_stderr, reason = "how much was tried is part of the result")]
 fn wherever_it_is_killed_the_next_one_keeps_every_promise() {
     let Some(strace) = Strace::find() else { return };
     let calls = calls(strace);
