@@ -114,6 +114,34 @@ async fn a_shutdown_right_after_the_end_leaves_nothing() {
     gone(pids(&stage, 1)[0]).await;
 }
 
+#[test]
+fn a_kill_reaches_everybody_although_the_program_ends_right_after_it() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let pids = runtime.block_on(async {
+        let stage = Stage::new().await;
+        let script = "setsid sh -c 'echo $$ > a.tmp; mv a.tmp a.pid; while :; do sleep 1; done' &
+            echo $$ > b.tmp; mv b.tmp b.pid; while :; do sleep 1; done";
+        let job =
+            stage.command("script", ["sh", "-c", script]).script(true).task(TrainingTask::new("t", "m"));
+        let job = stage.submit(job).await;
+        within(async {
+            while !(stage.path("a.pid").exists() && stage.path("b.pid").exists()) {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        let pids = pids(&stage, 2);
+        job.kill().await.expect("an orchestrator");
+        stage.orchestrator.shutdown().await;
+        pids
+    });
+    runtime.shutdown_background();
+    let gone = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    for pid in pids {
+        gone.block_on(trainwire_tests::gone(pid));
+    }
+}
+
 fn pids(stage: &Stage, count: usize) -> Vec<i32> {
     let files = std::fs::read_dir(stage.path(".")).expect("a folder").flatten().map(|entry| entry.path());
     let mut files: Vec<_> =

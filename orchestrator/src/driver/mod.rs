@@ -36,6 +36,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 use tokio::time::sleep_until;
 use trainwire_protocol::id::Token;
 
@@ -130,6 +131,8 @@ pub(crate) struct Driver {
     last_rows: HashMap<DeliveryNo, LastRow>,
     slabs: Slabs,
     leftovers: Leftovers,
+    /// Signals and looks at processes under way on other threads: none is left out at the end.
+    errands: JoinSet<()>,
     tickets: HashMap<Ticket, Reply>,
     next_ticket: u64,
     /// Decided, not handed to the writer.
@@ -197,6 +200,7 @@ pub(crate) async fn run(parts: Parts) {
         last_rows: HashMap::new(),
         slabs: Slabs::default(),
         leftovers: Leftovers::default(),
+        errands: JoinSet::new(),
         tickets: HashMap::new(),
         next_ticket: 0,
         collecting: Group::default(),
@@ -210,6 +214,7 @@ pub(crate) async fn run(parts: Parts) {
     driver.forget_leftovers();
     driver.take_up(parts.restart);
     let error = driver.drive(inbox, commits, shutdown).await;
+    while driver.errands.join_next().await.is_some() {}
     driver.close(&error);
     stopped.send_replace(Some(error));
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use tokio::task::spawn_blocking;
+use tokio::runtime::Handle;
 
 use super::{Driver, Followup, Message, TrainerSlot};
 use crate::process::{Remains, sweep};
@@ -72,16 +72,12 @@ impl Driver {
         }
         self.leftovers.looking = true;
         let due: Vec<_> = self.leftovers.waiting.extract_if(.., |leftover| leftover.look_at <= now).collect();
-        let sender = self.sender.clone();
-        tokio::spawn(async move {
-            let swept = spawn_blocking(move || {
-                let left = sweep(due.iter().map(|leftover| &leftover.remains));
-                (due, left)
-            });
-            // It fails, and nobody listens, when the driver has ended: the last look was at its end.
-            if let Ok((swept, left)) = swept.await {
-                let _ = sender.send(Message::Swept { swept, left }).await;
-            }
+        let (sender, runtime) = (self.sender.clone(), Handle::current());
+        self.run_errand(move || {
+            let left = sweep(due.iter().map(|leftover| &leftover.remains));
+            // Nobody listens when the driver is ending: then this was the last look.
+            let told = async move { drop(sender.send(Message::Swept { swept: due, left }).await) };
+            runtime.spawn(told);
         });
     }
 

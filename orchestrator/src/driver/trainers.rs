@@ -193,7 +193,7 @@ impl Driver {
         match self.trainers.get_mut(&trainer) {
             Some(TrainerSlot::Started { process, .. }) => {
                 let process = process.clone();
-                tokio::task::spawn_blocking(move || process.signal(signal));
+                self.run_errand(move || process.signal(signal));
             }
             Some(TrainerSlot::Starting { signal: meant }) if *meant != Some(Signal::Kill) => {
                 *meant = Some(signal);
@@ -206,6 +206,12 @@ impl Driver {
                 self.followups.push_back(Followup::Input(exited));
             }
         }
+    }
+
+    /// Does what takes some milliseconds elsewhere.
+    pub(super) fn run_errand(&mut self, errand: impl FnOnce() + Send + 'static) {
+        while self.errands.try_join_next().is_some() {}
+        self.errands.spawn_blocking(errand);
     }
 
     /// Where the output of this delivery begins: what the trainer writes from now on is of it. While it
