@@ -7,6 +7,7 @@
 //! both still gain by it, else after [`TURN`], so that jobs take turns where there is one slot for all.
 
 use std::collections::{HashSet, VecDeque};
+use std::mem;
 use std::time::{Duration, Instant};
 
 use super::Scheduler;
@@ -60,13 +61,20 @@ impl Scheduler {
 
     /// Starts a trainer of the job if there are slots for it, and lets it wait for some if not.
     pub(super) fn start_with_slots(&mut self, now: Instant, job: JobNo) {
+        self.queue_for_slots(job);
+        self.give_slots(now);
+    }
+
+    /// Behind the others, unless it stands there already, wants none, or wants more than there are since a
+    /// restart: it would keep everybody waiting for ever.
+    fn queue_for_slots(&mut self, job: JobNo) {
         if self.wants_trainer(job)
+            && self.slots_needed(job) <= self.slots_total()
             && let Some(live) = self.jobs.get_mut(&job)
-            && !std::mem::replace(&mut live.waits_for_slots, true)
+            && !mem::replace(&mut live.waits_for_slots, true)
         {
             self.slots.queue.push_back(job);
         }
-        self.give_slots(now);
     }
 
     /// Gives what is free, in turn.
@@ -87,16 +95,7 @@ impl Scheduler {
             if let Some(live) = self.jobs.get_mut(&job) {
                 live.waits_for_slots = false;
             }
-            if self.wants_trainer(job) {
-                self.start_with_slots_later(job);
-            }
-        }
-    }
-
-    fn start_with_slots_later(&mut self, job: JobNo) {
-        if let Some(live) = self.jobs.get_mut(&job) {
-            live.waits_for_slots = true;
-            self.slots.queue.push_back(job);
+            self.queue_for_slots(job);
         }
     }
 
@@ -132,8 +131,12 @@ impl Scheduler {
 
     /// What the job's next task waits for, where that is slots.
     pub(super) fn slots_wanted(&self, job: JobNo) -> Option<SlotsWanted> {
-        let ahead = self.slots.queue.iter().position(|waiting| *waiting == job)?;
-        Some(SlotsWanted { needed: self.slots_needed(job), free: self.free_slots().len(), ahead })
+        let (needed, free) = (self.slots_needed(job), self.free_slots().len());
+        let ahead = match self.slots.queue.iter().position(|waiting| *waiting == job) {
+            None if needed > self.slots_total() => 0,
+            place => place?,
+        };
+        Some(SlotsWanted { needed, free, ahead })
     }
 
     /// Lets go of trainers that have nothing to do, where a job waits for their slots.

@@ -189,6 +189,30 @@ fn an_idle_trainer_of_an_open_job_gives_its_slot_to_who_waits() {
 }
 
 #[test]
+fn a_want_that_a_restart_has_made_impossible_keeps_nobody_waiting() {
+    let mut world = world(&["0", "1"]);
+    world.submit(job("large", |spec| (spec.script, spec.gpus) = (true, 2)), &["x"]);
+    world.submit(job("small", |spec| spec.script = true), &["a"]);
+    world.spawn();
+    world.end(TrainerNo(1));
+    assert_eq!(world.holders(), ["small", ""]);
+    world.submit(job("again", |spec| (spec.script, spec.gpus) = (true, 2)), &["x"]);
+    world.submit(job("last", |spec| spec.script = true), &["a"]);
+    assert_eq!(world.holders(), ["small", ""], "the second stands before the last");
+    // As a restart with one slot would have it.
+    world.scheduler.slots = Slots::default();
+    world.scheduler = world.scheduler.with_slots(vec!["0".into()]);
+    world.scheduler.jobs.values_mut().for_each(|job| job.waits_for_slots = false);
+    world.end(TrainerNo(2));
+    for job in [3, 4] {
+        world.scheduler.settle(world.now, JobNo(job));
+    }
+    world.input(Input::Timeout);
+    assert_eq!(world.holders(), ["last"]);
+    assert_eq!(world.wait(3), Some(Wait::Slots { needed: 2, free: 0, ahead: 0 }));
+}
+
+#[test]
 fn a_replay_knows_who_has_which_slot() {
     let mut world = world(&["0", "1"]);
     world.submit(job("job", |spec| (spec.script, spec.trainers) = (true, 2)), &["a", "b"]);
