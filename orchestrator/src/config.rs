@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::retention::Retention;
 use trainwire_protocol::limits::INLINE_TASK_SIZE_BYTES_DEFAULT;
 
 /// How an orchestrator is set up. All fields have a default:
@@ -40,6 +41,8 @@ pub struct Config {
     /// Bytes of the state folder's file system, but at most a tenth of it, that are kept for the records of
     /// running work: a submission that would leave less free is refused (`disk_full`). Default 64 MiB.
     pub disk_reserve: u64,
+    /// For how long jobs that have ended are remembered. Default for ever.
+    pub retention: Retention,
     /// With a journal in memory: records kept for each job, for event streams that start late or
     /// fall behind. Default 16,384.
     pub volatile_records_max: usize,
@@ -57,6 +60,7 @@ impl Default for Config {
             unfinished_tasks_max: 1_000_000,
             unfinished_bytes_max: 4 << 30,
             disk_reserve: 64 << 20,
+            retention: Retention::default(),
             volatile_records_max: 16_384,
         }
     }

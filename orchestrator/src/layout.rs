@@ -86,7 +86,8 @@ impl Layout {
         self.durable.then(|| self.job(job).join("spool"))
     }
 
-    fn job(&self, job: &JobId) -> PathBuf {
+    /// All that is one job's.
+    pub(crate) fn job(&self, job: &JobId) -> PathBuf {
         self.root.join("jobs").join(job.as_str())
     }
 }

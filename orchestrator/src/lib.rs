@@ -41,6 +41,7 @@
 //! | `intake`, `payload`, `slab` | the memory tasks travel from |
 //! | `restart`, `spool` | what an orchestrator finds that was not the first |
 //! | `budget`, `room` | what submissions may take of memory, descriptors and disk |
+//! | `retention` | when jobs that have ended are forgotten |
 //! | `events`, `stream`, `outcome`, [`status`] | what callers see of it |
 //!
 //! # Errors
@@ -73,6 +74,7 @@ mod process;
 mod readiness;
 pub mod record;
 mod restart;
+mod retention;
 mod room;
 pub mod scheduler;
 mod slab;
@@ -92,6 +94,7 @@ pub use events::{Event, What};
 pub use job::{Durability, JobSpec, StopReason};
 pub use outcome::{Attempt, JobOutcome, TaskEnd, TaskOutcome};
 pub use record::{Record, Seq};
+pub use retention::Retention;
 pub use slab::SlabUsage;
 pub use status::{JobStatus, SlotStatus, Stacks, TaskStatus};
 pub use stream::EventStream;

@@ -216,6 +216,20 @@ pub enum Record {
         /// Of the result or checkpoint.
         seq: u64,
     },
+    /// A job that had ended is not remembered any more: what was recorded of it is deleted. The numbers are the
+    /// highest that were given by then, so that none is given twice.
+    JobForgotten {
+        /// Which.
+        job: JobNo,
+        /// Of jobs.
+        jobs: u64,
+        /// Of tasks.
+        tasks: u64,
+        /// Of trainers.
+        trainers: u64,
+        /// Of deliveries.
+        deliveries: u64,
+    },
     /// All tasks of a job that takes no more have ended, and its trainers are gone.
     JobEnded {
         /// Which.
@@ -245,6 +259,7 @@ impl Record {
             | Self::Started { .. }
             | Self::Stopping { .. }
             | Self::Stuck { .. }
+            | Self::JobForgotten { .. }
             | Self::Superseded { .. } => false,
         }
     }

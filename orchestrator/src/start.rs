@@ -72,6 +72,7 @@ pub(crate) async fn start(config: Config) -> Result<Inner, StartError> {
         scheduler,
         seq: past.seq,
         feeds: past.feeds,
+        ended: past.ended,
         restart,
         writer,
         metrics,

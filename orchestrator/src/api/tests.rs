@@ -12,6 +12,7 @@ use crate::training_task::TrainingTask;
 mod look;
 mod open;
 mod payloads;
+mod retention;
 
 #[tokio::test]
 async fn a_job_outlives_its_orchestrator_in_the_journal() {

@@ -16,8 +16,13 @@ impl Driver {
     /// The first of all deadlines.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let connection = self.alarms.peek().map(|Reverse((at, _))| *at);
-        let deadlines =
-            [self.scheduler_deadline(), connection, self.listeners.deadline(), self.leftovers.deadline()];
+        let deadlines = [
+            self.scheduler_deadline(),
+            connection,
+            self.listeners.deadline(),
+            self.leftovers.deadline(),
+            self.ended.deadline(),
+        ];
         deadlines.into_iter().flatten().min()
     }
 
@@ -59,6 +64,7 @@ impl Driver {
         }
         self.tend_listeners();
         self.look_for_leftovers();
+        self.look_for_ended();
     }
 }
 

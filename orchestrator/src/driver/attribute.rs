@@ -8,6 +8,8 @@ pub(super) fn attribute(state: &Durable, record: &Record) -> (Option<JobNo>, Opt
     let of_task = |task: TaskNo| state.task(task).map(|task| task.job);
     let of_trainer = |trainer: TrainerNo| state.trainer(trainer).map(|trainer| trainer.job);
     match record {
+        // It is not one of the job's own, which are deleted.
+        Record::JobForgotten { .. } => (None, None, None),
         Record::JobSubmitted { job, .. }
         | Record::JobClosed { job }
         | Record::TrainerSpawning { job, .. }

@@ -209,6 +209,9 @@ impl Driver {
     }
 
     fn publish(&mut self, entry: Entry) {
+        if let Record::JobForgotten { job, .. } = entry.record {
+            return self.forgotten(job);
+        }
         let Some(job) = entry.job else { return };
         let Some(slot) = self.jobs.get(&job) else { return };
         slot.trace(&entry);
@@ -222,8 +225,10 @@ impl Driver {
             }
             Record::Closed { task, .. } => self.release_task(*task),
             Record::JobEnded { .. } => {
+                let at = entry.at;
                 feed.publish(entry);
                 self.budget.give_back(Charge::of_job(&slot.spec));
+                self.job_ended(at, job);
                 if let Some(folder) = self.layout.spool(&feed.job_id) {
                     tokio::task::spawn_blocking(move || spool::clear(&folder));
                 }

@@ -70,6 +70,10 @@ pub(crate) enum Message {
         trainer: TrainerNo,
         exit: Exit,
     },
+    /// The folders of jobs that have ended, oldest first.
+    Measured {
+        sizes: Vec<(JobNo, u64)>,
+    },
     /// All processes were looked at.
     Swept {
         swept: Vec<Leftover>,
@@ -125,6 +129,7 @@ impl Driver {
             Message::DiskFailed { text } => self.failed = Some(OrchestratorError::Journal { text }),
             Message::Copied { connection, deliver, copy } => self.copied(connection, *deliver, copy),
             Message::Spawned { trainer, started } => self.spawned(trainer, started),
+            Message::Measured { sizes } => self.measured(&sizes),
             Message::Died { trainer, exit } => self.ended(trainer, exit),
             Message::Swept { swept, left } => self.swept(swept, &left),
         }

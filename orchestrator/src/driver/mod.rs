@@ -26,14 +26,15 @@ mod message;
 mod query;
 mod remains;
 mod restart;
+mod retention;
 mod slabs;
 mod trainers;
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::collections::{BTreeSet, BinaryHeap, HashMap, VecDeque};
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -65,6 +66,7 @@ pub(crate) use message::Message;
 use message::Reply;
 pub(crate) use query::Query;
 use remains::Leftovers;
+use retention::Ended;
 use slabs::Slabs;
 use trainers::TrainerSlot;
 
@@ -79,6 +81,8 @@ pub(crate) struct Parts {
     pub(crate) seq: Seq,
     /// Jobs the journal knows.
     pub(crate) feeds: HashMap<JobNo, Arc<Feed>>,
+    /// Those of them that have ended, and when.
+    pub(crate) ended: BTreeSet<(SystemTime, JobNo)>,
     /// What those of them need that have not ended.
     pub(crate) restart: Restart,
     /// With the end of its commits; `None` keeps the journal in memory.
@@ -133,6 +137,7 @@ pub(crate) struct Driver {
     leftovers: Leftovers,
     /// Signals and looks at processes under way on other threads: none is left out at the end.
     errands: JoinSet<()>,
+    ended: Ended,
     tickets: HashMap<Ticket, Reply>,
     next_ticket: u64,
     /// Decided, not handed to the writer.
@@ -201,6 +206,7 @@ pub(crate) async fn run(parts: Parts) {
         slabs: Slabs::default(),
         leftovers: Leftovers::default(),
         errands: JoinSet::new(),
+        ended: Ended::default(),
         tickets: HashMap::new(),
         next_ticket: 0,
         collecting: Group::default(),
@@ -213,6 +219,7 @@ pub(crate) async fn run(parts: Parts) {
     };
     driver.forget_leftovers();
     driver.take_up(parts.restart);
+    driver.ended_before(parts.ended);
     let error = driver.drive(inbox, commits, shutdown).await;
     while driver.errands.join_next().await.is_some() {}
     driver.close(&error);

@@ -12,6 +12,7 @@
 //! an fsync that failed the kernel has forgotten what was not written, and a second one would say that all
 //! is well.
 
+mod forget;
 mod payloads;
 mod query;
 mod write;
@@ -75,9 +76,11 @@ impl Journal {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(state_dir).map_err(unusable)?;
         let lock = lock(state_dir)?;
         let path = state_dir.join(FILE_NAME);
-        let connection = write::open(&path)?;
-        let files = Files::load(&connection, state_dir)
-            .map_err(|error| StartError::Journal { path: path.clone(), text: error.to_string() })?;
+        let mut connection = write::open(&path)?;
+        let unreadable =
+            |error: rusqlite::Error| StartError::Journal { path: path.clone(), text: error.to_string() };
+        let mut files = Files::load(&connection, state_dir).map_err(unreadable)?;
+        forget::rest(&mut connection, &mut files).map_err(unreadable)?;
         Ok(Self { connection, path, files, lock })
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -11,9 +11,10 @@ use rusqlite::{Connection, ErrorCode, TransactionBehavior, ffi, params};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::payloads::Files;
-use super::{Batch, Journal};
+use super::{Batch, Journal, forget};
 use crate::clock;
 use crate::error::{OrchestratorError, StartError};
+use crate::record::{JobNo, Record};
 
 /// What the writer thread says; after an error nothing more.
 pub(crate) type Committed = Result<Commit, OrchestratorError>;
@@ -67,10 +68,24 @@ impl Drop for Writer {
 fn run(journal: Journal, inbox: &Receiver<Batch>, committed: &UnboundedSender<Committed>) {
     // The lock outlives the connection.
     let Journal { connection, path, files, lock: _lock } = journal;
-    let mut database = Database { connection, files, synchronous: Synchronous::Full, log_bytes: 0 };
+    let mut database = Database {
+        connection,
+        files,
+        synchronous: Synchronous::Full,
+        log_bytes: 0,
+        forgotten: VecDeque::new(),
+    };
     let mut waits = false;
     let mut batches = VecDeque::new();
-    while let Some(mut batch) = batches.pop_front().or_else(|| inbox.recv().ok()) {
+    loop {
+        let next = match batches.pop_front() {
+            Some(batch) => Some(batch),
+            None => match database.wait(inbox) {
+                Ok(next) => next,
+                Err(error) => return fail(&database, &path, &error, committed),
+            },
+        };
+        let Some(mut batch) = next else { return };
         let outcome = database.commit(&mut batch);
         match outcome {
             Ok(over) => {
@@ -138,6 +153,8 @@ struct Database {
     synchronous: Synchronous,
     /// About so much was written to the log since it was last moved into the database.
     log_bytes: usize,
+    /// Jobs whose rows are to be deleted.
+    forgotten: VecDeque<JobNo>,
 }
 
 impl Database {
@@ -172,7 +189,35 @@ impl Database {
         let over = self.files.delete(&transaction, &batch.entries)?;
         transaction.commit()?;
         self.log_bytes += bytes;
+        self.forgotten.extend(batch.entries.iter().filter_map(|entry| match entry.record {
+            Record::JobForgotten { job, .. } => Some(job),
+            _ => None,
+        }));
         Ok(self.files.forget(&over))
+    }
+
+    /// The next batch, or `None` when there will be no more. Meanwhile rows are deleted that nobody needs.
+    fn wait(&mut self, inbox: &Receiver<Batch>) -> rusqlite::Result<Option<Batch>> {
+        while let Some(job) = self.forgotten.front().copied() {
+            match inbox.try_recv() {
+                Ok(batch) => return Ok(Some(batch)),
+                Err(TryRecvError::Disconnected) => return Ok(None),
+                Err(TryRecvError::Empty) => {}
+            }
+            match forget::some(&mut self.connection, &mut self.files, job) {
+                Ok(Some(unnamed)) => unnamed.iter().for_each(|file| drop(std::fs::remove_file(file))),
+                Ok(None) => {
+                    self.forgotten.pop_front();
+                    if self.forgotten.is_empty() {
+                        forget::all_but_the_last(&self.connection)?;
+                    }
+                }
+                // There is room for the rows as long as there is none for others.
+                Err(error) if is_full(&error) => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(inbox.recv().ok())
     }
 
     /// Moves the log into the database now and then. By hand: SQLite keeps to itself what goes wrong where

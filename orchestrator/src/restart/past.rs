@@ -19,6 +19,8 @@ pub(crate) struct Past {
     /// Of the last record.
     pub(crate) seq: Seq,
     pub(crate) feeds: HashMap<JobNo, Arc<Feed>>,
+    /// When which job ended.
+    pub(crate) ended: BTreeSet<(SystemTime, JobNo)>,
     /// Of trainers that have not ended.
     pub(super) processes: HashMap<TrainerNo, Process>,
     /// Where in its trainer's log each open delivery begins.
@@ -97,6 +99,7 @@ impl Past {
                     _ => drop(self.waits.remove(&delivered.task)),
                 }
             }
+            Record::JobEnded { job } => drop(self.ended.insert((entry.at, *job))),
             Record::Closed { task, .. } => drop(self.waits.remove(task)),
             _ => {}
         }

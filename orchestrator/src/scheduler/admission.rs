@@ -38,7 +38,7 @@ impl Scheduler {
         }
         let (trainer, first) = match self.admit(job, hello) {
             Ok(Admission::First(trainer)) => (trainer, true),
-            Ok(Admission::Attached) => (TrainerNo(self.state.trainers.len() as u64 + 1), true),
+            Ok(Admission::Attached) => (TrainerNo(self.state.trainers.next()), true),
             Ok(Admission::Again(trainer)) => (trainer, false),
             Err((code, text)) => return self.refuse(connection, code, text),
         };

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use trainwire_protocol::id::Token;
 use trainwire_protocol::message::CheckpointRef;
 
-use super::state::{Delivered, Durable, Holder, Job, Task, TaskState, Trainer, TrainerState, at_mut};
+use super::state::{Delivered, Durable, Holder, Job, Task, TaskState, Trainer, TrainerState};
 use crate::record::{DeliveryNo, Ending, JobNo, Next, Record, TrainerNo};
 
 impl Durable {
@@ -22,9 +22,11 @@ impl Durable {
     fn change(&mut self, record: &Record) -> Option<()> {
         match record {
             Record::JobSubmitted { job, spec } => {
-                next(&self.jobs, job.0)?;
+                if !self.jobs.is_new(job.0) {
+                    return None;
+                }
                 self.job_ids.insert(spec.job_id.clone(), *job);
-                self.jobs.push(Job {
+                let new = Job {
                     spec: Arc::new(spec.as_ref().clone()),
                     open: spec.open,
                     tasks: Vec::new(),
@@ -32,19 +34,24 @@ impl Durable {
                     unfinished: 0,
                     start_failures: 0,
                     trainers: BTreeSet::new(),
+                    all_trainers: Vec::new(),
+                    deliveries: Vec::new(),
                     ended: false,
-                });
+                };
+                self.jobs.add(job.0, new)?;
             }
             Record::TaskSubmitted { task, job, task_id, model_name, max_epochs, size_bytes } => {
-                next(&self.tasks, task.0)?;
-                let owner = at_mut(&mut self.jobs, job.0)?;
+                if !self.tasks.is_new(task.0) {
+                    return None;
+                }
+                let owner = self.jobs.get_mut(job.0)?;
                 let task_id: Arc<str> = task_id.as_str().into();
                 owner.tasks.push(*task);
                 if owner.spec.open {
                     owner.task_ids.insert(Arc::clone(&task_id), *task);
                 }
                 owner.unfinished += 1;
-                self.tasks.push(Task {
+                let new = Task {
                     job: *job,
                     task_id,
                     model_name: model_name.as_str().into(),
@@ -56,7 +63,8 @@ impl Durable {
                     returns: 0,
                     checkpoint: None,
                     state: TaskState::Queued,
-                });
+                };
+                self.tasks.add(task.0, new)?;
             }
             Record::TrainerSpawning { trainer, job, token, slots } => {
                 let token = Token::from_hex(token)?;
@@ -66,11 +74,11 @@ impl Durable {
                 self.add_trainer(*trainer, *job, TrainerState::Spawning { token, pid: None })?;
             }
             Record::TrainerSpawned { trainer, pid: started, .. } => {
-                let trainer = at_mut(&mut self.trainers, trainer.0)?;
+                let trainer = self.trainers.get_mut(trainer.0)?;
                 if let TrainerState::Spawning { pid, .. } = &mut trainer.state {
                     *pid = Some(*started);
                 }
-                let job = at_mut(&mut self.jobs, trainer.job.0)?;
+                let job = self.jobs.get_mut(trainer.job.0)?;
                 if job.spec.script {
                     // It need not say Hello: that it runs is all there is.
                     job.start_failures = 0;
@@ -81,30 +89,35 @@ impl Durable {
                 if *attached {
                     self.add_trainer(*trainer, *job, bound(None))?;
                 } else {
-                    let state = &mut at_mut(&mut self.trainers, trainer.0)?.state;
+                    let state = &mut self.trainers.get_mut(trainer.0)?.state;
                     let TrainerState::Spawning { token, .. } = *state else { return None };
                     *state = bound(Some(token));
                 }
-                at_mut(&mut self.jobs, job.0)?.start_failures = 0;
+                self.jobs.get_mut(job.0)?.start_failures = 0;
             }
             Record::TrainerEnded { trainer, exit, start_failed } => {
-                let ended = at_mut(&mut self.trainers, trainer.0)?;
+                let ended = self.trainers.get_mut(trainer.0)?;
                 ended.state = TrainerState::Ended { exit: exit.clone(), token: ended.token().copied() };
-                let job = at_mut(&mut self.jobs, ended.job.0)?;
+                let job = self.jobs.get_mut(ended.job.0)?;
                 job.trainers.remove(trainer);
                 job.start_failures += u32::from(*start_failed);
             }
             Record::SlotsFreed { trainer } => drop(self.slots.remove(trainer)),
             Record::Delivered { delivery, task, trainer, attempt, .. } => {
-                next(&self.deliveries, *delivery)?;
-                let holder = at_mut(&mut self.trainers, trainer.0)?;
-                let state = &mut at_mut(&mut self.tasks, task.0)?.state;
-                if *state != TaskState::Queued {
+                if !self.deliveries.is_new(*delivery) {
                     return None;
                 }
-                *state = TaskState::Delivered(Holder { delivery: *delivery, trainer: *trainer, last_seq: 0 });
+                let holder = self.trainers.get_mut(trainer.0)?;
+                let delivered = self.tasks.get_mut(task.0)?;
+                if delivered.state != TaskState::Queued {
+                    return None;
+                }
+                delivered.state =
+                    TaskState::Delivered(Holder { delivery: *delivery, trainer: *trainer, last_seq: 0 });
                 holder.in_hand.push_back(*delivery);
-                self.deliveries.push(Delivered { task: *task, trainer: *trainer, attempt: *attempt });
+                self.jobs.get_mut(delivered.job.0)?.deliveries.push(*delivery);
+                self.deliveries
+                    .add(*delivery, Delivered { task: *task, trainer: *trainer, attempt: *attempt })?;
             }
             Record::Started { delivery } => self.open(*delivery)?.start(),
             Record::Checkpointed { delivery, seq, path, step, epoch, .. } => {
@@ -127,15 +140,33 @@ impl Durable {
             }
             Record::Ended { delivery, ending, next, .. } => self.end(*delivery, ending, next)?,
             Record::Closed { task, next } => {
-                let task = at_mut(&mut self.tasks, task.0)?;
+                let task = self.tasks.get_mut(task.0)?;
                 if task.state != TaskState::Queued {
                     return None;
                 }
                 task.state = after(next);
-                at_mut(&mut self.jobs, task.job.0)?.unfinished -= 1;
+                self.jobs.get_mut(task.job.0)?.unfinished -= 1;
             }
-            Record::JobClosed { job } => at_mut(&mut self.jobs, job.0)?.open = false,
-            Record::JobEnded { job } => at_mut(&mut self.jobs, job.0)?.ended = true,
+            Record::JobClosed { job } => self.jobs.get_mut(job.0)?.open = false,
+            Record::JobEnded { job } => self.jobs.get_mut(job.0)?.ended = true,
+            Record::JobForgotten { job, jobs, tasks, trainers, deliveries } => {
+                self.jobs.skip(*jobs);
+                self.tasks.skip(*tasks);
+                self.trainers.skip(*trainers);
+                self.deliveries.skip(*deliveries);
+                // After a restart nothing of it was replayed.
+                let forgotten = self.jobs.forget(job.0)?;
+                self.job_ids.remove(&forgotten.spec.job_id);
+                for task in forgotten.tasks {
+                    self.tasks.forget(task.0);
+                }
+                for trainer in forgotten.all_trainers {
+                    self.trainers.forget(trainer.0);
+                }
+                for delivery in forgotten.deliveries {
+                    self.deliveries.forget(delivery);
+                }
+            }
             // Facts for readers; no decision rests on them.
             Record::TrainerNoticed { .. } | Record::Superseded { .. } => {}
         }
@@ -143,15 +174,18 @@ impl Durable {
     }
 
     fn add_trainer(&mut self, number: TrainerNo, job: JobNo, state: TrainerState) -> Option<()> {
-        next(&self.trainers, number.0)?;
-        at_mut(&mut self.jobs, job.0)?.trainers.insert(number);
-        self.trainers.push(Trainer { job, in_hand: VecDeque::new(), state });
-        Some(())
+        if !self.trainers.is_new(number.0) {
+            return None;
+        }
+        let owner = self.jobs.get_mut(job.0)?;
+        owner.trainers.insert(number);
+        owner.all_trainers.push(number);
+        self.trainers.add(number.0, Trainer { job, in_hand: VecDeque::new(), state })
     }
 
     fn open(&mut self, delivery: DeliveryNo) -> Option<&mut Task> {
-        let task = at_mut(&mut self.deliveries, delivery)?.task;
-        let task = at_mut(&mut self.tasks, task.0)?;
+        let task = self.deliveries.get_mut(delivery)?.task;
+        let task = self.tasks.get_mut(task.0)?;
         (task.state.holder()?.delivery == delivery).then_some(task)
     }
 
@@ -174,12 +208,12 @@ impl Durable {
         }
         task.state = after(next);
         let terminal = task.state.is_terminal();
-        let in_hand = &mut at_mut(&mut self.trainers, holder.trainer.0)?.in_hand;
+        let in_hand = &mut self.trainers.get_mut(holder.trainer.0)?.in_hand;
         // Nearly always the first: a trainer works its deliveries off in order.
         if let Some(place) = in_hand.iter().position(|held| *held == delivery) {
             in_hand.remove(place);
         }
-        at_mut(&mut self.jobs, job.0)?.unfinished -= usize::from(terminal);
+        self.jobs.get_mut(job.0)?.unfinished -= usize::from(terminal);
         Some(())
     }
 }
@@ -216,9 +250,4 @@ fn after(next: &Next) -> TaskState {
         Next::Stopped => TaskState::Stopped,
         Next::Dead { .. } => TaskState::Dead,
     }
-}
-
-/// Whether `number` is the next of the list.
-fn next<T>(list: &[T], number: u64) -> Option<()> {
-    (number == list.len() as u64 + 1).then_some(())
 }

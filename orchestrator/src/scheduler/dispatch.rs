@@ -86,7 +86,7 @@ impl Scheduler {
 
     /// Makes a delivery.
     fn assign(&mut self, now: Instant, task_no: TaskNo, trainer: TrainerNo) -> DeliveryNo {
-        let delivery = self.state.deliveries.len() as u64 + 1;
+        let delivery = self.state.deliveries.next();
         let (attempt, size_bytes) =
             self.state.task(task_no).map_or((1, 0), |task| (task.starts + 1, task.size_bytes));
         self.record(Record::Delivered { delivery, task: task_no, trainer, attempt, log_from: None });
@@ -147,7 +147,7 @@ impl Scheduler {
         live.spawned += 1;
         let script_task = if spec.script { live.ready.pop_first() } else { None };
         live.starting += usize::from(!spec.script);
-        let trainer = TrainerNo(self.state.trainers.len() as u64 + 1);
+        let trainer = TrainerNo(self.state.trainers.next());
         let deadline = match script_task {
             Some(_) => None,
             None => self.deadlines.arm(now, spec.start_timeout, Due::Start(trainer)),

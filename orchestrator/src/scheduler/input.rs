@@ -211,6 +211,11 @@ pub enum Input {
         /// Which.
         connection: ConnectionNo,
     },
+    /// A job that has ended need not be remembered any more.
+    Forget {
+        /// Which.
+        job: JobNo,
+    },
     /// A deadline may have passed, see `poll_timeout`.
     Timeout,
 }

@@ -44,6 +44,7 @@ mod exits;
 mod input;
 mod ladder;
 mod live;
+mod numbered;
 mod over;
 mod presence;
 mod reports;
@@ -140,6 +141,7 @@ impl Scheduler {
             Input::Heard { connection } => self.heard(now, connection),
             Input::Disconnected { connection, code: _ } => self.disconnected(now, connection),
             Input::Drained { connection } => self.drained(now, connection),
+            Input::Forget { job } => self.forget(job),
             Input::Timeout => self.timeout(now),
         }
         mem::take(&mut self.out)

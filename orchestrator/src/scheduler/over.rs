@@ -43,6 +43,22 @@ impl Scheduler {
         }
     }
 
+    /// Unless it has not ended, or something of it is left that has slots.
+    pub(super) fn forget(&mut self, job: JobNo) {
+        let state = &self.state;
+        let Some(known) = state.job(job).filter(|known| known.ended) else { return };
+        if known.all_trainers.iter().any(|trainer| state.slots.contains_key(trainer)) {
+            return;
+        }
+        self.record(Record::JobForgotten {
+            job,
+            jobs: self.state.jobs.last(),
+            tasks: self.state.tasks.last(),
+            trainers: self.state.trainers.last(),
+            deliveries: self.state.deliveries.last(),
+        });
+    }
+
     /// No trainer can be had: every queued task is dead, and no more are taken. Deliveries in flight go on.
     pub(super) fn fail_job(&mut self, job: JobNo, cause: &str, log_tail: &str) {
         self.take_no_more(job);

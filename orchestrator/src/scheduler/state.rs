@@ -9,17 +9,18 @@ use std::sync::Arc;
 use trainwire_protocol::id::Token;
 use trainwire_protocol::message::CheckpointRef;
 
+use super::numbered::Numbered;
 use crate::job::{JobSpec, StopReason};
 use crate::record::{DeliveryNo, Exit, JobNo, Rung, TaskNo, TrainerNo};
 
-/// Everything records say. Numbers count from 1 without gaps, so each is a place in its list.
+/// Everything records say.
 #[derive(Debug, Default, PartialEq)]
 pub struct Durable {
     pub(super) job_ids: HashMap<String, JobNo>,
-    pub(super) jobs: Vec<Job>,
-    pub(super) tasks: Vec<Task>,
-    pub(super) trainers: Vec<Trainer>,
-    pub(super) deliveries: Vec<Delivered>,
+    pub(super) jobs: Numbered<Job>,
+    pub(super) tasks: Numbered<Task>,
+    pub(super) trainers: Numbered<Trainer>,
+    pub(super) deliveries: Numbered<Delivered>,
     /// Slots that are taken, until nothing is left of the trainer.
     pub(super) slots: BTreeMap<TrainerNo, Vec<String>>,
 }
@@ -41,6 +42,10 @@ pub struct Job {
     pub start_failures: u32,
     /// Its trainers that have not ended.
     pub trainers: BTreeSet<TrainerNo>,
+    /// All of its trainers.
+    pub all_trainers: Vec<TrainerNo>,
+    /// All of its deliveries.
+    pub deliveries: Vec<DeliveryNo>,
     /// All is over, the trainers included.
     pub ended: bool,
 }
@@ -175,7 +180,7 @@ pub enum TrainerState {
 impl Durable {
     /// A job by its number.
     pub fn job(&self, number: JobNo) -> Option<&Job> {
-        at(&self.jobs, number.0)
+        self.jobs.get(number.0)
     }
 
     /// The number of the job of this id.
@@ -185,22 +190,22 @@ impl Durable {
 
     /// Jobs that have not ended, in the order of their submission.
     pub fn unfinished_jobs(&self) -> impl Iterator<Item = JobNo> {
-        (1..).map(JobNo).zip(&self.jobs).filter(|(_, job)| !job.ended).map(|(number, _)| number)
+        self.jobs.iter().filter(|(_, job)| !job.ended).map(|(number, _)| JobNo(number))
     }
 
     /// A task by its number.
     pub fn task(&self, number: TaskNo) -> Option<&Task> {
-        at(&self.tasks, number.0)
+        self.tasks.get(number.0)
     }
 
     /// A trainer by its number.
     pub fn trainer(&self, number: TrainerNo) -> Option<&Trainer> {
-        at(&self.trainers, number.0)
+        self.trainers.get(number.0)
     }
 
     /// A delivery by its number, over or not.
     pub fn delivery(&self, number: DeliveryNo) -> Option<&Delivered> {
-        at(&self.deliveries, number)
+        self.deliveries.get(number)
     }
 
     /// Trainers that have ended, and of whose processes something may be left.
@@ -264,12 +269,4 @@ impl Trainer {
     pub fn is_attached(&self) -> bool {
         matches!(self.state, TrainerState::Bound { token: None, .. })
     }
-}
-
-fn at<T>(list: &[T], number: u64) -> Option<&T> {
-    list.get(usize::try_from(number.checked_sub(1)?).ok()?)
-}
-
-pub(super) fn at_mut<T>(list: &mut [T], number: u64) -> Option<&mut T> {
-    list.get_mut(usize::try_from(number.checked_sub(1)?).ok()?)
 }

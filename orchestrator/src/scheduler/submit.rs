@@ -57,7 +57,7 @@ impl Scheduler {
             return Err(("too_few_slots", text));
         }
 
-        let job = JobNo(self.state.jobs.len() as u64 + 1);
+        let job = JobNo(self.state.jobs.next());
         self.record(Record::JobSubmitted { job, spec: Box::new(spec) });
         self.jobs.insert(job, LiveJob::default());
         for task in tasks {
@@ -152,7 +152,7 @@ impl Scheduler {
     }
 
     fn queue_new(&mut self, job: JobNo, payload: VerifiedTask) {
-        let task = TaskNo(self.state.tasks.len() as u64 + 1);
+        let task = TaskNo(self.state.tasks.next());
         self.record(Record::TaskSubmitted {
             task,
             job,

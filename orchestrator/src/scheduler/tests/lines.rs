@@ -38,6 +38,7 @@ impl World {
             Record::Closed { task, next } => format!("{} closed -> {}", self.task_id(*task), next_line(next)),
             Record::Superseded { delivery, seq } => format!("superseded D{delivery}/{seq}"),
             Record::JobEnded { .. } => "job ended".into(),
+            Record::JobForgotten { job, .. } => format!("job {} forgotten", job.0),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! says Drained at once unless told otherwise, replays every record into a second Scheduler, and
 //! writes down what it sees, a line each: records as they are, effects after `>`.
 
+mod adopted;
 mod attached;
 mod connections;
 mod jobs;
@@ -38,6 +39,7 @@ use lines::effect_line;
 struct World {
     scheduler: Scheduler,
     replica: Scheduler,
+    records: Vec<Record>,
     now: Instant,
     lines: Vec<String>,
     /// Trainers to be started, in order.
@@ -72,6 +74,7 @@ impl World {
         let mut world = Self {
             scheduler: Scheduler::new(7),
             replica: Scheduler::new(0),
+            records: Vec::new(),
             now: epoch(),
             lines: Vec::new(),
             spawns: Vec::new(),
@@ -114,12 +117,20 @@ impl World {
     }
 
     fn input(&mut self, input: Input) {
-        let now = Now { monotonic: self.now, wall: std::time::UNIX_EPOCH };
-        let Decision { records, effects } = self.scheduler.handle(now, input);
+        let decision = self.scheduler.handle(self.now(), input);
+        self.decided(decision);
+    }
+
+    fn now(&self) -> Now {
+        Now { monotonic: self.now, wall: std::time::UNIX_EPOCH }
+    }
+
+    fn decided(&mut self, Decision { records, effects }: Decision) {
         for record in &records {
             self.replica.replay(record);
             self.lines.push(self.record_line(record));
         }
+        self.records.extend(records);
         let mut answers = Vec::new();
         for effect in effects {
             self.lines.push(effect_line(&effect));

@@ -54,6 +54,7 @@ enum Op {
     Close,
     /// The oldest trainer of which nothing was heard since its end.
     Gone,
+    Forget,
     /// Each bit stands for a task whose bytes are lost.
     Restart {
         lost: u64,
@@ -96,6 +97,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         3 => (0..12_u8, 0..3_u8, prop::bool::weighted(0.1))
             .prop_map(|(from, count, other)| Op::Add { from, count, other }),
         1 => Just(Op::Close),
+        1 => Just(Op::Forget),
         4 => Just(Op::Gone),
         2 => prop_oneof![4 => Just(0), 1 => any::<u64>()].prop_map(|lost| Op::Restart { lost }),
         1 => (0..32_u64, any::<bool>()).prop_map(|(delivery, outcome)| Op::Spooled { delivery, outcome }),
@@ -135,11 +137,11 @@ proptest! {
         }
         run.end_fairly(exit, succeed);
         let state = run.scheduler.state();
-        for (number, task) in state.tasks.iter().enumerate() {
+        for (number, task) in state.tasks.iter() {
             prop_assert!(task.state.is_terminal(), "{task:?}");
-            prop_assert_eq!(run.closed.get(&TaskNo(number as u64 + 1)), Some(&1));
+            prop_assert_eq!(run.closed.get(&TaskNo(number)), Some(&1));
         }
-        for job in &state.jobs {
+        for (_, job) in state.jobs.iter() {
             prop_assert!(job.ended && job.trainers.is_empty(), "{job:?}");
         }
         // A Scheduler without jobs holds nothing and waits for nothing.

@@ -1,0 +1,105 @@
+//! Forgetting jobs that have ended.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant, SystemTime};
+
+use super::{Driver, Message};
+use crate::record::JobNo;
+use crate::retention;
+use crate::scheduler::Input;
+
+/// Those that may be forgotten.
+#[derive(Default)]
+pub(super) struct Ended {
+    jobs: BTreeSet<(SystemTime, JobNo)>,
+    /// When to look; set while there is a rule.
+    look_at: Option<Instant>,
+    /// Their folders are being measured.
+    measuring: bool,
+}
+
+impl Ended {
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.look_at
+    }
+}
+
+impl Driver {
+    /// Jobs that had ended before this orchestrator was started.
+    pub(super) fn ended_before(&mut self, jobs: BTreeSet<(SystemTime, JobNo)>) {
+        self.ended.jobs = jobs;
+        self.look_for_ended_soon();
+    }
+
+    pub(super) fn job_ended(&mut self, at: SystemTime, job: JobNo) {
+        self.ended.jobs.insert((at, job));
+        self.look_for_ended_soon();
+    }
+
+    fn look_for_ended_soon(&mut self) {
+        if self.config.retention.is_limited() && !self.ended.jobs.is_empty() {
+            self.ended.look_at = Some(self.now.monotonic);
+        }
+    }
+
+    pub(super) fn look_for_ended(&mut self) {
+        if self.ended.look_at.is_none_or(|at| at > self.now.monotonic) {
+            return;
+        }
+        let over = self.config.retention.over(&self.ended.jobs, self.now.wall);
+        let wait = match over.len() > FORGOTTEN_PER_LOOK {
+            true => SOON,
+            false => self.config.retention.age.unwrap_or(INTERVAL).clamp(SOON, INTERVAL),
+        };
+        self.ended.look_at = Some(self.now.monotonic + wait);
+        for job in over.into_iter().take(FORGOTTEN_PER_LOOK) {
+            self.decide(Input::Forget { job });
+        }
+        if self.config.retention.bytes.is_some() && !self.ended.measuring {
+            self.measure();
+        }
+    }
+
+    fn measure(&mut self) {
+        self.ended.measuring = true;
+        let folder = |job: &JobNo| Some((*job, self.layout.job(&self.jobs.get(job)?.feed.job_id)));
+        let folders: Vec<_> = self.ended.jobs.iter().filter_map(|(_, job)| folder(job)).collect();
+        let sender = self.sender.clone();
+        tokio::spawn(async move {
+            let measured = tokio::task::spawn_blocking(move || {
+                folders.into_iter().map(|(job, folder)| (job, retention::size_of(&folder))).collect()
+            });
+            if let Ok(sizes) = measured.await {
+                // Nobody listens once the driver has ended.
+                let _ = sender.send(Message::Measured { sizes }).await;
+            }
+        });
+    }
+
+    /// Oldest first.
+    pub(super) fn measured(&mut self, sizes: &[(JobNo, u64)]) {
+        self.ended.measuring = false;
+        for job in self.config.retention.too_large(sizes) {
+            self.decide(Input::Forget { job });
+        }
+    }
+
+    /// The journal has forgotten it.
+    pub(super) fn forgotten(&mut self, job: JobNo) {
+        self.ended.jobs.retain(|(_, ended)| *ended != job);
+        let Some(slot) = self.jobs.remove(&job) else { return };
+        let job_id = &slot.feed.job_id;
+        let (folder, work) = (self.layout.job(job_id), self.layout.work_of(job_id));
+        let delete_work = self.config.retention.delete_work;
+        tokio::task::spawn_blocking(move || retention::delete(&folder, &work, delete_work));
+    }
+}
+
+/// Between two looks when nothing has ended.
+const INTERVAL: Duration = Duration::from_secs(60);
+
+/// When there is more to do.
+const SOON: Duration = Duration::from_millis(10);
+
+/// Others get their turns in between.
+const FORGOTTEN_PER_LOOK: usize = 64;
