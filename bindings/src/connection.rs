@@ -69,6 +69,10 @@ pub(crate) struct State {
     pub(crate) spool: Option<PathBuf>,
     /// Our files in it.
     pub(crate) spooled: Vec<PathBuf>,
+    /// Messages that lie there because the connection is gone.
+    spooled_messages: usize,
+    /// Since when it is.
+    alone_since: Option<Instant>,
     /// The orchestrator owes an answer and is silent.
     pub(crate) quiet: bool,
     /// Python threads that wait and therefore read.
@@ -112,6 +116,8 @@ impl Connection {
             end: End::NotYet,
             spool: None,
             spooled: Vec::new(),
+            spooled_messages: 0,
+            alone_since: None,
             quiet: false,
             waiting: 0,
             sleeping: 0,
@@ -137,12 +143,7 @@ impl Connection {
     pub(crate) fn close(&self) {
         let mut state = self.lock();
         state.closed = true;
-        if state.session.unacknowledged().next().is_none() {
-            // All of it was acknowledged after all.
-            for file in &state.spooled {
-                let _ = std::fs::remove_file(file);
-            }
-        }
+        state.clear_spool();
         self.disconnect(&mut state, Instant::now());
         self.poller.wake();
     }
@@ -201,8 +202,36 @@ impl Connection {
         let Some(folder) = &state.spool else {
             return Err(std::io::Error::other("the orchestrator named no spool folder"));
         };
-        state.spooled = crate::spool::write(folder, state.session.unacknowledged())?;
+        for name in crate::spool::write(folder, state.session.unacknowledged())? {
+            if !state.spooled.contains(&name) {
+                state.spooled.push(name);
+            }
+        }
         Ok(())
+    }
+
+    /// While there is no orchestrator, what it should have acknowledged goes to the spool after a moment:
+    /// nobody may come before this process is killed. Says when to look again.
+    pub(crate) fn spool_while_alone(&self, state: &mut State, now: Instant) -> Option<Instant> {
+        if state.socket.is_some() || !state.welcomed {
+            (state.alone_since, state.spooled_messages) = (None, 0);
+            state.clear_spool();
+            return None;
+        }
+        let since = *state.alone_since.get_or_insert(now);
+        let messages = state.session.unacknowledged().count();
+        if messages == state.spooled_messages || state.spool.is_none() {
+            return None;
+        }
+        if now < since + ALONE_TIME {
+            return Some(since + ALONE_TIME);
+        }
+        // A full disk may have room later; the end of this process tries again in any case.
+        match self.spool(state) {
+            Ok(()) => state.spooled_messages = messages,
+            Err(_) => return Some(now + ALONE_TIME),
+        }
+        None
     }
 
     /// `None` if somebody else has it.
@@ -222,6 +251,15 @@ impl Connection {
 }
 
 impl State {
+    /// Removes what was spooled, if all of it was acknowledged after all.
+    fn clear_spool(&mut self) {
+        if !self.spooled.is_empty() && self.session.unacknowledged().next().is_none() {
+            for file in self.spooled.drain(..) {
+                let _ = std::fs::remove_file(file);
+            }
+        }
+    }
+
     /// Whether an Ack can no longer be hoped for, and why.
     pub(crate) fn no_ack_comes(&self) -> Option<End> {
         let over = match &self.end {
@@ -243,6 +281,9 @@ pub(crate) enum Flush {
     /// Another task is at hand, and its result can go along: a system call less for most of them.
     WithCompany,
 }
+
+/// A restart of the orchestrator is mostly over by then, and costs no fsync.
+const ALONE_TIME: Duration = Duration::from_secs(1);
 
 /// How long a result may wait for the next one's, and how many may wait: few enough for the
 /// orchestrator to answer while the trainer still has tasks at hand.

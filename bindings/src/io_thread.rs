@@ -52,11 +52,12 @@ fn run(connection: &Connection) {
         connection.transmit(&mut state, now);
         connection.arm(&mut state);
         connection.notify(&state);
+        let spool_due = connection.spool_while_alone(&mut state, now);
         // A wake-up asked for earlier is kept even if what it was for is done: of a stream of short
         // tasks each would ask again, at a system call and two context switches.
         let promised = state.io_wakes_at.filter(|at| *at > now);
         let rows_due = rows_due.map(|left| now + left);
-        let due = [state.session.poll_timeout(), reconnect.due(&state), rows_due, promised];
+        let due = [state.session.poll_timeout(), reconnect.due(&state), rows_due, promised, spool_due];
         let due = due.into_iter().flatten().min();
         let due = due.unwrap_or(now + IDLE_TIME).min(now + IDLE_TIME);
         state.io_wakes_at = Some(due);

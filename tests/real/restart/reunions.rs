@@ -5,7 +5,7 @@ use std::fs;
 use trainwire::record::{Condition, Ending, Exit, Record};
 
 use super::Folder;
-use super::folder::{await_end, sigkill, until};
+use super::folder::{await_end, find, sigkill, until};
 
 /// Reports, waits for the gate of its task's name, and finishes.
 pub(crate) const WAITS: &str = "
@@ -76,6 +76,40 @@ fn a_result_that_came_meanwhile_is_received_and_counts_once() {
     assert_eq!(orchestrator.outcome(), ["job a 1 succeeded", "job b 1 succeeded"]);
     assert_eq!(folder.pids().len(), 1);
     assert_eq!(endings(&folder).len(), 2);
+    folder.expect_nothing_left();
+}
+
+#[test]
+fn a_result_survives_its_trainer_and_its_orchestrator() {
+    let folder = Folder::new();
+    let job = folder.job("job", WAITS, &[("a", 10)], |_| ());
+    let orchestrator = folder.start(std::slice::from_ref(&job));
+    folder.until(1, started);
+    orchestrator.kill();
+    folder.open("a");
+    until(|| {
+        find(&folder.state(), "spool").iter().any(|file| file.extension().is_some_and(|e| e == "frames"))
+    });
+    // Without a chance to do anything more.
+    sigkill(folder.pids()[0]);
+    assert_eq!(folder.start(std::slice::from_ref(&job)).outcome(), ["job a 1 succeeded"]);
+    assert_eq!(folder.pids().len(), 1);
+    folder.expect_nothing_left();
+}
+
+#[test]
+fn what_was_spooled_too_early_is_received_as_ever_and_removed() {
+    let folder = Folder::new();
+    let job = folder.job("job", WAITS, &[("a", 10), ("b", 10)], |_| ());
+    let orchestrator = folder.start(std::slice::from_ref(&job));
+    folder.until(1, started);
+    orchestrator.kill();
+    folder.open("a");
+    until(|| !find(&folder.state(), "spool").is_empty());
+    let orchestrator = folder.start(std::slice::from_ref(&job));
+    folder.open("b");
+    assert_eq!(orchestrator.outcome(), ["job a 1 succeeded", "job b 1 succeeded"]);
+    assert_eq!((folder.pids().len(), endings(&folder).len()), (1, 2));
     folder.expect_nothing_left();
 }
 
