@@ -88,6 +88,28 @@ fn a_newer_format_and_a_foreign_file_are_refused_by_name() {
 }
 
 #[test]
+fn a_journal_of_the_first_format_is_opened_and_brought_to_this_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = Connection::open(folder.path().join(FILE_NAME)).unwrap();
+    first.execute_batch(include_str!("format_1.sql")).unwrap();
+    let body = serde_json::to_string(&submitted()).unwrap();
+    first.execute("INSERT INTO records (seq, at_us, job, body) VALUES (1, 0, 1, ?1)", [body]).unwrap();
+    first.execute("INSERT INTO payloads VALUES (1, x'616263')", []).unwrap();
+    drop(first);
+    for _ in 0..2 {
+        let journal = Journal::open(folder.path()).unwrap();
+        let version: i64 =
+            journal.connection.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+        assert_eq!(version, 2);
+        let mut found = Vec::new();
+        journal.replay(|entry| found.push(entry.record)).unwrap();
+        assert_eq!(found, [submitted()]);
+        assert!(matches!(journal.bytes_of(TaskNo(1)).unwrap(), StoredBytes::Row(bytes) if bytes == b"abc"));
+        assert!(matches!(journal.bytes_of(TaskNo(2)).unwrap(), StoredBytes::Missing));
+    }
+}
+
+#[test]
 fn what_is_answered_is_synced_and_what_only_tells_is_not() {
     assert!(batch(1, &[Record::Started { delivery: 1 }, task(1)]).must_sync());
     assert!(!batch(1, &[Record::Started { delivery: 1 }]).must_sync());
