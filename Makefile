@@ -54,6 +54,10 @@ faults: $(VENV)/installed ## what goes wrong: 10,000 simulated seeds, kills, fai
 	TRAINWIRE_SEEDS=$${TRAINWIRE_SEEDS:-10000} TRAINWIRE_FAULTS=$${TRAINWIRE_FAULTS:-full} \
 		cargo test --locked --profile faults -p trainwire-tests --test simulation --test faults -- --nocapture --test-threads=2
 
+.PHONY: planted
+planted: $(VENV)/installed ## plant the faults of docs/faults.md one by one: the tests must catch each
+	tests/faults/planted.sh
+
 .PHONY: soak
 soak: $(VENV)/installed ## the same for hours, with other seeds each time, until something fails
 	for round in $$(seq 1 100000); do \

@@ -70,6 +70,7 @@ mod listener;
 mod metrics;
 mod outcome;
 mod payload;
+mod planted;
 mod process;
 mod readiness;
 pub mod record;

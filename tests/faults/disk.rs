@@ -30,5 +30,20 @@ fn whichever_call_fails_no_promise_is_broken() {
     assert!(failed > 0, "a failing disk ends an orchestrator");
 }
 
+#[test]
+fn a_journal_that_could_not_be_synced_is_not_synced_again() {
+    let Some(strace) = Strace::find() else { return };
+    // The first are those of a new journal.
+    for n in (1..=12).step_by(if Extent::asked() == Extent::Full { 1 } else { 3 }) {
+        let mut lives = Lives::new();
+        let what = format!("error=EIO:when={n}");
+        let log = lives.state().join("journal.sqlite-wal");
+        let output = lives.live(|command| strace.inject_at(&log, command, "fsync,fdatasync", &what));
+        let ended = [life::NOT_STARTED, life::JOURNAL_FAILED].map(Some).contains(&output.status.code());
+        assert!(ended, "it went on: {what} {output:?}");
+        lives.end_well(&what);
+    }
+}
+
 /// What changes the disk. Of the others `write` is left out: standard output and wake-ups are written too.
 const CALLS: [&str; 7] = ["fsync", "fdatasync", "pwrite64", "ftruncate", "fallocate", "sendfile", "mkdir"];

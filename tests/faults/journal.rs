@@ -19,6 +19,14 @@ pub(crate) fn records(state: &Path) -> Vec<Record> {
     rows.map(|body| serde_json::from_str(&body.expect("a row")).expect("a record")).collect()
 }
 
+/// Files of tasks that rows name.
+pub(crate) fn payload_files(state: &Path) -> Vec<String> {
+    let journal = Connection::open(state.join("journal.sqlite")).expect("a database");
+    let mut rows = journal.prepare("SELECT file FROM payload_files").expect("SQL");
+    let rows = rows.query_map([], |row| row.get(0)).expect("rows");
+    rows.collect::<Result<_, _>>().expect("rows")
+}
+
 /// Every promise is kept, and where everything is said to be over it is, in exactly one way each.
 pub(crate) fn check(state: &Path, promises: &[Promise], over: bool) -> Reader {
     let reader = Reader::read(&records(state));

@@ -87,7 +87,7 @@ impl Lives {
         Self { folder, trainers, promises: Vec::new() }
     }
 
-    fn state(&self) -> PathBuf {
+    pub(crate) fn state(&self) -> PathBuf {
         self.folder.path().join("state")
     }
 
@@ -111,7 +111,7 @@ impl Lives {
         assert_eq!(sockets(self.folder.path()), Vec::<String>::new(), "{after}");
         // What was still being removed at its end, the next start removes.
         start_and_end(&state);
-        assert_eq!(payloads(&state), 0, "{after}");
+        assert_eq!(payloads(&state), (Vec::new(), Vec::new()), "{after}: {:#?}", journal::records(&state));
     }
 }
 
@@ -139,9 +139,12 @@ fn start_and_end(state: &Path) {
     });
 }
 
-fn payloads(state: &Path) -> usize {
+/// The files of tasks, and those that rows name.
+fn payloads(state: &Path) -> (Vec<String>, Vec<String>) {
     let folder = state.join("jobs").join(life::ATTACHED).join("payloads");
-    std::fs::read_dir(folder).into_iter().flatten().count()
+    let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let files = files.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    (files, journal::payload_files(state))
 }
 
 /// What `timeout` ends with.

@@ -27,6 +27,13 @@ impl Strace {
         self.follow(command, &["-o", "/dev/null", "-e", &trace, "-e", &inject])
     }
 
+    /// The same, of calls for this file only.
+    pub(crate) fn inject_at(self, path: &Path, command: &Command, call: &str, what: &str) -> Command {
+        let (trace, inject) = (format!("trace={call}"), format!("inject={call}:{what}"));
+        let path = path.to_str().expect("UTF-8");
+        self.follow(command, &["-o", "/dev/null", "-P", path, "-e", &trace, "-e", &inject])
+    }
+
     /// Which calls a command makes, and how many of each a thread makes at most.
     pub(crate) fn calls(self, command: &Command, log: &Path) -> BTreeMap<String, u32> {
         let log_name = log.to_str().expect("UTF-8");

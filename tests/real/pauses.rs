@@ -30,13 +30,23 @@ fn pauses_longer_than_any_patience_kill_nobody() {
         await_file(&folder.path().join(format!("running-{place}")));
     }
     let pid = Pid::from_raw(orchestrator.0.id().cast_signed());
+    let send = |pid, signal| kill(pid, signal).expect("a process");
     // Trainers give up their connections meanwhile, and are somewhere on their way back at the end.
-    for pause_ms in [2_500, 1_300, 3_100] {
-        kill(pid, Signal::SIGSTOP).expect("a process");
+    for pause_ms in [3_500, 1_300] {
+        send(pid, Signal::SIGSTOP);
         sleep(Duration::from_millis(pause_ms));
-        kill(pid, Signal::SIGCONT).expect("a process");
+        send(pid, Signal::SIGCONT);
         sleep(Duration::from_millis(1_200));
     }
+    // All are frozen, as with their container: trainers first, which are silent by then, and are thawed last.
+    let trainers = trainers(&folder.path().join("state/journal.sqlite"));
+    trainers.iter().for_each(|trainer| send(*trainer, Signal::SIGSTOP));
+    sleep(Duration::from_millis(1_000));
+    send(pid, Signal::SIGSTOP);
+    sleep(Duration::from_millis(4_000));
+    send(pid, Signal::SIGCONT);
+    sleep(Duration::from_millis(50));
+    trainers.iter().for_each(|trainer| send(*trainer, Signal::SIGCONT));
     std::fs::write(folder.path().join("go"), "").expect("a file");
     assert!(orchestrator.0.wait().expect("a process").success());
     let journal = Connection::open(folder.path().join("state/journal.sqlite")).expect("a database");
@@ -46,6 +56,14 @@ fn pauses_longer_than_any_patience_kill_nobody() {
     let events = events.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).expect("rows");
     let events: Vec<(String, u32)> = events.collect::<Result<_, _>>().expect("rows");
     assert_eq!(events, [("delivered".to_owned(), TRAINERS), ("ended".to_owned(), TRAINERS)]);
+}
+
+fn trainers(journal: &Path) -> Vec<Pid> {
+    let journal = Connection::open(journal).expect("a database");
+    let pids = "SELECT json_extract(body, '$.pid') FROM records WHERE event = 'trainer_bound'";
+    let mut rows = journal.prepare(pids).expect("SQL");
+    let rows = rows.query_map([], |row| row.get(0).map(Pid::from_raw)).expect("rows");
+    rows.collect::<Result<_, _>>().expect("rows")
 }
 
 /// What the test above pauses.
@@ -63,7 +81,7 @@ async fn an_orchestrator_to_be_paused() {
         .working_dir(&folder)
         .trainers(TRAINERS)
         .recv_timeout(Duration::from_millis(400))
-        .lost_timeout(Duration::from_secs(1))
+        .lost_timeout(Duration::from_secs(3))
         .tasks((0..TRAINERS).map(|place| TrainingTask::new(place.to_string(), "m")));
     let outcome = orchestrator.submit(job).await.expect("a job").outcome().await.expect("an outcome");
     assert!(outcome.succeeded() && outcome.tasks.iter().all(|task| task.attempts == 1), "{outcome:#?}");

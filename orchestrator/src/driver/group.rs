@@ -14,6 +14,7 @@ use crate::intake::Intake;
 use crate::job::JobSpec;
 use crate::journal::{Batch, Commit, Entry};
 use crate::payload::Payload;
+use crate::planted;
 use crate::record::{DeliveryNo, Ending, JobNo, LastProgress, Next, Record, Seq, TaskNo};
 use crate::scheduler::{ConnectionNo, Decision, Effect, Input};
 use crate::slab::JobSlab;
@@ -167,6 +168,9 @@ impl Driver {
         if self.committing.is_some() || self.collecting.acts.is_empty() {
             return;
         }
+        if planted::is("answered-before-the-commit") {
+            self.answer_early();
+        }
         let mut group = std::mem::replace(&mut self.collecting, std::mem::take(&mut self.spare));
         match &self.writer {
             Some(writer) if !group.batch.entries.is_empty() => {
@@ -175,6 +179,15 @@ impl Driver {
             }
             _ => self.perform_all(group),
         }
+    }
+
+    /// A planted fault.
+    fn answer_early(&mut self) {
+        let is_answer =
+            |act: &mut Act| matches!(act, Act::Perform(Effect::Ack { .. } | Effect::Answer { .. }));
+        let acts = self.collecting.acts.extract_if(.., is_answer).collect();
+        self.perform_all(Group { acts, ..Group::default() });
+        self.flush();
     }
 
     /// The writer has made the batch as durable as it must be, or has no room for it yet.

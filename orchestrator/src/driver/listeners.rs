@@ -11,6 +11,7 @@ use trainwire_protocol::session::Timeouts;
 use super::{Driver, Followup};
 use crate::connection::{Connection, Terms};
 use crate::listener::{self, Listener};
+use crate::planted;
 use crate::readiness::{Source, Wanted};
 use crate::record::JobNo;
 use crate::scheduler::{ConnectionNo, Input};
@@ -67,6 +68,9 @@ impl Driver {
     pub(super) fn unbind(&mut self, job: JobNo) {
         if let Some(listener) = self.listeners.bound.remove(&job) {
             self.readiness.remove(&listener);
+            if planted::is("socket-stays") {
+                std::mem::forget(listener);
+            }
         }
     }
 

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 
 use super::{Driver, Followup, Message, TrainerSlot};
+use crate::planted;
 use crate::process::{Remains, sweep};
 use crate::record::{Exit, TrainerNo};
 use crate::scheduler::{Input, TrainerState};
@@ -34,7 +35,7 @@ impl Driver {
             }
             Some(TrainerSlot::Starting { .. }) | None => self.started_before(trainer),
         };
-        match remains {
+        match remains.filter(|_| !planted::is("remains-run-on")) {
             Some(remains) => {
                 let leftover = Leftover { remains, look_at: self.now.monotonic, wait: WAIT_MIN };
                 self.leftovers.waiting.push(leftover);

@@ -24,7 +24,8 @@ use super::decision::{Decision, Effect};
 use super::live::{LiveJob, LiveTrainer, Service, Step};
 use super::state::{TaskState, TrainerState};
 use super::{Now, Scheduler};
-use crate::record::{Condition, JobNo, Next, Record, Rung, TaskNo, TrainerNo};
+use crate::planted;
+use crate::record::{Condition, Ending, JobNo, Next, Record, Rung, TaskNo, TrainerNo};
 
 /// What a restart brings beside the records.
 #[derive(Debug, Default)]
@@ -112,6 +113,11 @@ impl Scheduler {
         if bound {
             self.record(Record::TrainerNoticed { trainer: number, condition: Condition::Detached });
             self.arm_lost(now, number, Duration::ZERO);
+        }
+        if planted::is("adopted-as-gone") {
+            for (delivery, _) in &in_hand {
+                self.conclude(now, *delivery, None, Ending::Returned { code: "planted".to_owned() }, "");
+            }
         }
         for (delivery, state) in in_hand {
             match state {

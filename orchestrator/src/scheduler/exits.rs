@@ -8,6 +8,7 @@ use super::decision::Effect;
 use super::live::{LiveTrainer, Service};
 use super::retry::{FELL_WITH_ANOTHER, TRAINER_GONE, backoff};
 use super::state::{TaskState, TrainerState};
+use crate::planted;
 use crate::record::{DeliveryNo, Ending, Exit, JobNo, Record, Rung, TrainerFailure, TrainerNo};
 
 impl Scheduler {
@@ -24,6 +25,9 @@ impl Scheduler {
         if live.exit.is_none() {
             live.exit = Some((exit, log_tail));
             live.failure = failure;
+            if planted::is("exit-without-drain") {
+                return self.happen(now, Due::Exit(trainer));
+            }
             self.after_drain(now, trainer, Due::Exit(trainer));
         }
     }
@@ -67,6 +71,9 @@ impl Scheduler {
         let hopeless = matches!(exit, Exit::NotStarted { hopeless: true, .. });
         self.record(Record::TrainerEnded { trainer, exit, start_failed });
         self.effect(Effect::Forget { trainer });
+        if planted::is("slots-free-too-early") {
+            self.gone(now, trainer);
+        }
         if let Service::Starting { script_task: Some(task), .. } = service {
             self.queue_again(now, task);
         }

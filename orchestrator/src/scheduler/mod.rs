@@ -32,6 +32,7 @@ use trainwire_protocol::task::VerifiedTask;
 
 use crate::error::StacksError;
 use crate::job::JobSpec;
+use crate::planted;
 use crate::record::{DeliveryNo, JobNo, Record, TaskNo, TrainerNo};
 
 mod admission;
@@ -256,7 +257,8 @@ impl Scheduler {
     /// that comes back.
     fn held(&self, trainer: TrainerNo, delivery: DeliveryNo) -> Option<(TaskNo, &Task)> {
         let (task_no, task) = self.state.open_delivery(delivery)?;
-        (task.state.holder()?.trainer == trainer).then_some((task_no, task))
+        let is_theirs = task.state.holder()?.trainer == trainer || planted::is("stale-result");
+        is_theirs.then_some((task_no, task))
     }
 
     /// The deliveries a trainer has, oldest first.

@@ -9,6 +9,7 @@ use super::deadlines::Due;
 use super::input::ConnectionNo;
 use super::live::Service;
 use super::{Scheduler, Trainer};
+use crate::planted;
 use crate::record::{Condition, Ending, Exit, Record, TrainerNo};
 
 impl Scheduler {
@@ -74,6 +75,12 @@ impl Scheduler {
         }
         if !draining {
             self.record(Record::TrainerNoticed { trainer, condition: Condition::Detached });
+        }
+        if planted::is("redelivered-without-proof") {
+            let held: Vec<_> = self.in_hand(trainer).map(|(delivery, _)| delivery).collect();
+            for delivery in held {
+                self.conclude(now, delivery, None, Ending::Returned { code: "planted".to_owned() }, "");
+            }
         }
         self.arm_lost(now, trainer, Duration::ZERO);
     }

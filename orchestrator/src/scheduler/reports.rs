@@ -13,6 +13,7 @@ use super::decision::Effect;
 use super::input::{ConnectionNo, Spooled};
 use super::state::TaskState;
 use crate::job::StopReason;
+use crate::planted;
 use crate::record::{
     DeliveryNo, Ending, JobNo, Metrics, Record, Rung, Scalar, TaskNo, TrainerFailure, TrainerNo,
 };
@@ -76,7 +77,10 @@ impl Scheduler {
     ) -> Option<AckKind> {
         let Checkpoint { delivery, seq, at, metrics } = checkpoint;
         let (_, task) = self.held(trainer, delivery.0)?;
-        if seq <= task.state.holder()?.last_seq {
+        if planted::is("checkpoint-not-recorded") {
+            return Some(AckKind::Stored);
+        }
+        if seq <= task.state.holder()?.last_seq && !planted::is("checkpoint-twice") {
             // It is in the journal already; its acknowledgement was lost.
             return Some(AckKind::Superseded);
         }
@@ -131,7 +135,8 @@ impl Scheduler {
         let delivered = self.state.delivery(delivery).copied();
         // Nobody can end another job's task from this one's folder.
         let of_job = |task: TaskNo| self.state.task(task).is_some_and(|task| task.job == job);
-        if let Some(trainer) = delivered.filter(|delivered| of_job(delivered.task)).map(|by| by.trainer) {
+        let taken = |delivered: &super::Delivered| of_job(delivered.task) && !planted::is("spool-ignored");
+        if let Some(trainer) = delivered.filter(taken).map(|by| by.trainer) {
             for message in spooled {
                 match message {
                     Spooled::Checkpoint(checkpoint) if checkpoint.delivery.0 == delivery => {

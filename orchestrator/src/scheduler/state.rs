@@ -11,6 +11,7 @@ use trainwire_protocol::message::CheckpointRef;
 
 use super::numbered::Numbered;
 use crate::job::{JobSpec, StopReason};
+use crate::planted;
 use crate::record::{DeliveryNo, Exit, JobNo, Rung, TaskNo, TrainerNo};
 
 /// Everything records say.
@@ -220,7 +221,8 @@ impl Durable {
     pub fn open_delivery(&self, number: DeliveryNo) -> Option<(TaskNo, &Task)> {
         let task_no = self.delivery(number)?.task;
         let task = self.task(task_no)?;
-        (task.state.holder()?.delivery == number).then_some((task_no, task))
+        let is_open = task.state.holder()?.delivery == number || planted::is("stale-result");
+        is_open.then_some((task_no, task))
     }
 }
 

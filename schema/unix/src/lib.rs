@@ -41,6 +41,7 @@ pub mod identity;
 mod kernel;
 pub mod peer;
 pub mod pidfd;
+mod planted;
 pub mod sealed;
 pub mod slab;
 pub mod socket;
