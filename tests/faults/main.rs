@@ -30,8 +30,8 @@ impl Extent {
     fn asked() -> Self {
         match std::env::var("TRAINWIRE_FAULTS").as_deref() {
             Ok("full") => Self::Full,
-            Ok(other) => panic!("TRAINWIRE_FAULTS={other}: only \"full\" is known"),
-            Err(_) => Self::Sample,
+            Ok("sample") | Err(_) => Self::Sample,
+            Ok(other) => panic!("TRAINWIRE_FAULTS={other}: \"full\" and \"sample\" are known"),
         }
     }
 }

@@ -30,6 +30,9 @@ fn main() {
             let [_, name, folder] = arguments.collect::<Vec<_>>().try_into().expect("two arguments");
             return sections::serve_idle(&name, Path::new(&folder));
         }
+        Some("serve-restart") => {
+            return sections::serve_restart(Path::new(&arguments.nth(1).expect("a folder")));
+        }
         _ => {}
     }
     let mut pythons =
@@ -54,7 +57,7 @@ fn run(pythons: Pythons, wanted: &[String]) {
     let begin = Instant::now();
     let mut report = Report { machine: stats::machine(), ..Report::default() };
     println!("{}; medians; a floor is measured beside each figure", report.machine);
-    let mut run = Run::new(pythons);
+    let mut run = Run::new(pythons, wanted);
     for (name, measure) in SECTIONS {
         if wanted.is_empty() || wanted.iter().any(|wanted| wanted == name) {
             let begin = Instant::now();

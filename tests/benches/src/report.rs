@@ -22,9 +22,35 @@ pub struct Report {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub reports: Vec<Reports>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub submissions: Option<Submissions>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub restarts: Vec<Restart>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub import: Option<Import>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idle: Option<Idle>,
+}
+
+/// Tasks of 256 bytes into an open job, answered when they are on the disk.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Submissions {
+    /// A thousand at a time.
+    pub batched_per_second: f64,
+    /// By this many clients, each of which waits for its answer.
+    pub one_by_one_per_second: f64,
+    pub clients: usize,
+    /// Of one page each, on the same disk.
+    pub fsyncs_per_second: f64,
+}
+
+/// A start where so many tasks have ended and so many wait.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Restart {
+    pub finished: usize,
+    pub queued: usize,
+    pub seconds: f64,
+    /// Resident.
+    pub peak_bytes: f64,
 }
 
 /// A contestant that could not be built or started here.

@@ -6,10 +6,13 @@ mod import;
 mod latency;
 mod memory;
 mod reports;
+mod restart;
 mod sizes;
+mod submissions;
 mod throughput;
 
 pub use idle::serve as serve_idle;
+pub use restart::serve as serve_restart;
 
 use trainwire_bench_harness::{Command, Cores, Reply, Transfers};
 
@@ -26,20 +29,29 @@ pub struct Run {
 type Section = fn(&mut Run, &mut Report);
 
 /// By name, in the order in which they run.
-pub const SECTIONS: [(&str, Section); 7] = [
+pub const SECTIONS: [(&str, Section); 9] = [
     ("latency", |run, report| report.latency = latency::measure(run)),
     ("sizes", |run, report| report.sizes = sizes::measure(run)),
     ("throughput", |run, report| report.throughput = throughput::measure(run)),
     ("reports", |run, report| report.reports = reports::measure(&run.pythons.own)),
     ("memory", |run, report| report.memory = memory::measure(run)),
     ("import", |run, report| report.import = Some(import::measure(&run.pythons.own))),
+    ("submissions", |_, report| report.submissions = Some(submissions::measure())),
+    ("restart", |_, report| report.restarts = restart::measure()),
     ("idle", |_, report| report.idle = Some(idle::measure())),
 ];
 
+/// Sections without other contestants.
+const ALONE: [&str; 5] = ["reports", "import", "submissions", "restart", "idle"];
+
 impl Run {
-    /// Builds the contestants.
-    pub fn new(pythons: Pythons) -> Self {
+    /// Builds the contestants, if there is a section that they are wanted for.
+    pub fn new(pythons: Pythons, wanted: &[String]) -> Self {
         let mut run = Self { pythons, skipped: Vec::new() };
+        let alone = |section: &String| ALONE.contains(&section.as_str());
+        if !wanted.is_empty() && wanted.iter().all(alone) {
+            return run;
+        }
         for (contestant, reason) in contestants::build() {
             run.skip(contestant, reason);
         }

@@ -8,7 +8,7 @@ use crate::report::Report;
 /// All sections that were measured.
 pub fn markdown(report: &Report) -> String {
     let mut out = format!("{}; medians.\n", report.machine);
-    for part in [latency, sizes, throughput, reports, memory, rest] {
+    for part in [latency, sizes, throughput, reports, memory, durable, rest] {
         part(report, &mut out).expect("a String takes all");
     }
     for skipped in &report.skipped {
@@ -79,6 +79,27 @@ fn throughput(report: &Report, out: &mut String) -> std::fmt::Result {
     writeln!(out, "\n### Small tasks a second, up to 64 unanswered, two cores\n\n| | |\n| --- | --- |")?;
     for row in &report.throughput {
         writeln!(out, "| {} | {:.0} |", label(&row.contestant), row.tasks_per_second)?;
+    }
+    Ok(())
+}
+
+fn durable(report: &Report, out: &mut String) -> std::fmt::Result {
+    if let Some(row) = &report.submissions {
+        writeln!(out, "\n### Durable submissions a second\n\n| | |\n| --- | --- |")?;
+        writeln!(out, "| a thousand tasks at a time | {:.0} |", row.batched_per_second)?;
+        writeln!(out, "| one by one, {} clients | {:.0} |", row.clients, row.one_by_one_per_second)?;
+        writeln!(out, "| fsyncs of a page on the same disk | {:.0} |", row.fsyncs_per_second)?;
+    }
+    if !report.restarts.is_empty() {
+        writeln!(out, "\n### A start, by what is in the journal\n")?;
+        writeln!(
+            out,
+            "| tasks that ended | that wait | seconds | resident at most |\n| --- | --- | --- | --- |"
+        )?;
+    }
+    for row in &report.restarts {
+        let mib = row.peak_bytes / f64::from(1 << 20);
+        writeln!(out, "| {} | {} | {:.2} | {mib:.0} MiB |", row.finished, row.queued, row.seconds)?;
     }
     Ok(())
 }
