@@ -50,7 +50,7 @@ test-python: $(VENV)/installed $(VENV)/dev
 	python -m pytest
 
 .PHONY: faults
-faults: $(VENV)/installed ## what goes wrong: 10,000 simulated seeds, kills, failing disks, lost messages (some 12 minutes)
+faults: $(VENV)/installed ## what goes wrong: 10,000 simulated seeds, kills, failing disks, lost messages (TRAINWIRE_FAULTS=sample: minutes)
 	TRAINWIRE_SEEDS=$${TRAINWIRE_SEEDS:-10000} TRAINWIRE_FAULTS=$${TRAINWIRE_FAULTS:-full} \
 		cargo test --locked --profile faults -p trainwire-tests --test simulation --test faults -- --nocapture --test-threads=2
 

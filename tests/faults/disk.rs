@@ -1,5 +1,7 @@
 //! A disk that fails, or is full, at any write and any fsync.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use crate::kills::Lives;
 use crate::strace::Strace;
 use crate::{Extent, kills, life};
@@ -8,14 +10,18 @@ use crate::{Extent, kills, life};
 fn whichever_call_fails_no_promise_is_broken() {
     let Some(strace) = Strace::find() else { return };
     let most = kills::calls(strace);
-    let mut failed = 0;
+    let mut cases = Vec::new();
     for (call, error) in CALLS.iter().flat_map(|call| [(*call, "EIO"), (*call, "ENOSPC")]) {
         let most = most.get(call).copied().unwrap_or(0);
         let step = if Extent::asked() == Extent::Full { 1 } else { (most / 3).max(1) };
-        for n in (1..=most).step_by(usize::try_from(step).expect("small")) {
+        let places = (1..=most).step_by(usize::try_from(step).expect("small"));
+        cases.extend(places.map(|n| (call, format!("error={error}:when={n}"))));
+    }
+    let (next, failed) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let work = || {
+        while let Some((call, what)) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
             let mut lives = Lives::new();
-            let what = format!("error={error}:when={n}");
-            let output = lives.live(|command| strace.inject(command, call, &what));
+            let output = lives.live(|command| strace.inject(command, call, what));
             let code = output.status.code();
             let after = format!("{call} {what}");
             // What was written without an error and is not there is nobody's but the disk's fault.
@@ -23,10 +29,12 @@ fn whichever_call_fails_no_promise_is_broken() {
                 matches!(code, Some(0 | life::NOT_STARTED | life::JOURNAL_FAILED)),
                 "{after}: {output:?}"
             );
-            failed += u32::from(code == Some(life::JOURNAL_FAILED));
+            failed.fetch_add(usize::from(code == Some(life::JOURNAL_FAILED)), Ordering::Relaxed);
             lives.end_well(&after);
         }
-    }
+    };
+    std::thread::scope(|scope| (0..4).map(|_| scope.spawn(work)).for_each(drop));
+    let failed = failed.into_inner();
     assert!(failed > 0, "a failing disk ends an orchestrator");
 }
 
