@@ -1,6 +1,7 @@
 //! The orchestrator as its callers see it: start it, submit jobs, follow them, stop them.
 
 mod look;
+mod retry;
 mod stacks;
 
 use std::path::{Path, PathBuf};

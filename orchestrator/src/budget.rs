@@ -33,6 +33,14 @@ impl Charge {
     }
 }
 
+impl Charge {
+    pub(crate) fn add(&mut self, other: Self) {
+        self.tasks += other.tasks;
+        self.bytes += other.bytes;
+        self.descriptors += other.descriptors;
+    }
+}
+
 impl Budget {
     pub(crate) fn new(config: &Config) -> Result<Self, StartError> {
         let (descriptor_limit, _) = getrlimit(Resource::RLIMIT_NOFILE)

@@ -169,6 +169,21 @@ impl Feed {
         self.lock().ring = None;
     }
 
+    /// The job goes on after its end: some of its tasks are tried again.
+    pub(crate) fn reopen(&self) {
+        self.end.send_replace(None);
+    }
+
+    /// Whether nothing more will come, unless it is reopened.
+    pub(crate) fn is_ended(&self) -> bool {
+        self.end.borrow().is_some()
+    }
+
+    /// Whether this is the last record there is.
+    pub(crate) fn is_last(&self, seq: Seq) -> bool {
+        self.lock().published <= seq
+    }
+
     /// Waits for [`Feed::end`].
     pub(crate) async fn ended(&self) -> End {
         let mut end = self.end.subscribe();

@@ -186,6 +186,32 @@ impl SpecError {
 }
 
 impl JobSpec {
+    /// Whether it is the same job as `other`, with other limits at most.
+    pub(crate) fn differs_in_limits_alone(&self, other: &Self) -> bool {
+        let limits = self.clone();
+        let same = Self {
+            trainers: limits.trainers,
+            window: limits.window,
+            poll_us: limits.poll_us,
+            gpus: limits.gpus,
+            slots: limits.slots,
+            replace_after_failure: limits.replace_after_failure,
+            max_failures: limits.max_failures,
+            max_losses: limits.max_losses,
+            recv_timeout: limits.recv_timeout,
+            start_timeout: limits.start_timeout,
+            stall_timeout: limits.stall_timeout,
+            lost_timeout: limits.lost_timeout,
+            stop_grace: limits.stop_grace,
+            term_grace: limits.term_grace,
+            orphan_timeout: limits.orphan_timeout,
+            backoff_min: limits.backoff_min,
+            backoff_max: limits.backoff_max,
+            ..other.clone()
+        };
+        same == *self
+    }
+
     /// Checks what the Scheduler takes for granted, and gives the id.
     ///
     /// # Errors

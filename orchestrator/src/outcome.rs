@@ -208,8 +208,25 @@ impl Fold {
                     *self.counts.after(next) += 1;
                 }
             }
+            Record::Requeued { .. } => {
+                if let Some(end) = self.task_mut(entry).and_then(|task| task.end.take()) {
+                    let before = if let TaskEnd::Dead { .. } = end {
+                        &mut self.counts.dead
+                    } else {
+                        &mut self.counts.stopped
+                    };
+                    *before -= 1;
+                    self.counts.waiting += 1;
+                }
+            }
             _ => {}
         }
+    }
+
+    /// Those that have ended as `wanted`.
+    pub(crate) fn numbers(&self, wanted: impl Fn(&TaskEnd) -> bool) -> Vec<TaskNo> {
+        let ended = self.tasks.iter().filter(|task| task.end.as_ref().is_some_and(&wanted));
+        ended.map(|task| task.number).collect()
     }
 
     pub(crate) fn task_id(&self, task: TaskNo) -> Option<&Arc<str>> {

@@ -231,6 +231,19 @@ pub enum Record {
         /// Of deliveries.
         deliveries: u64,
     },
+    /// A task that had ended dead or stopped is tried again, with new budgets; its job too, if it had ended.
+    /// Synced before it is answered.
+    Requeued {
+        /// Which.
+        task: TaskNo,
+    },
+    /// The limits of a job were changed. Synced before it is answered.
+    LimitsChanged {
+        /// Which.
+        job: JobNo,
+        /// All of them, as they are now.
+        spec: Box<JobSpec>,
+    },
     /// All tasks of a job that takes no more have ended, and its trainers are gone.
     JobEnded {
         /// Which.
@@ -253,6 +266,8 @@ impl Record {
             | Self::Checkpointed { .. }
             | Self::Ended { .. }
             | Self::Closed { .. }
+            | Self::Requeued { .. }
+            | Self::LimitsChanged { .. }
             | Self::JobEnded { .. } => true,
             Self::TrainerSpawning { .. }
             | Self::TrainerSpawned { .. }

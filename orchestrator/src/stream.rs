@@ -77,7 +77,9 @@ impl EventStream {
 
     fn give(&mut self, event: Event) -> Event {
         self.seen = self.seen.max(event.seq);
-        self.over = matches!(event.what, What::Record(Record::JobEnded { .. }));
+        // A job whose tasks were tried again has ended more than once.
+        self.over =
+            matches!(event.what, What::Record(Record::JobEnded { .. })) && self.feed.is_last(event.seq);
         event
     }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 use clap::builder::RangedU64ValueParser;
+use serde_json::{Map, Value};
 use trainwire::job::JobSpec;
 use trainwire::limits::IN_HAND_MAX;
 
@@ -98,6 +99,24 @@ impl Limits {
             "backoff_max" => Slot::Duration(&mut self.backoff_max, true),
             _ => return None,
         })
+    }
+
+    /// What was said, as a [`JobSpec`] is said in JSON: durations in milliseconds.
+    pub(crate) fn said(mut self) -> Map<String, Value> {
+        let keys = match serde_json::to_value(JobSpec::default()) {
+            Ok(Value::Object(spec)) => spec,
+            _ => Map::new(),
+        };
+        let replace =
+            self.replace_after_failure.map(|said| ("replace_after_failure".to_owned(), said.into()));
+        let said = keys.into_iter().filter_map(|(key, _)| {
+            let value: Value = match self.slot(&key)? {
+                Slot::Count(said, _) | Slot::Amount(said, _) => (*said)?.into(),
+                Slot::Duration(said, _) => u64::try_from((*said)?.as_millis()).ok()?.into(),
+            };
+            Some((key, value))
+        });
+        said.chain(replace).collect()
     }
 
     /// Puts what was said into the job.

@@ -43,6 +43,7 @@ fn main() -> ExitCode {
         Command::Logs(args) => ask(client::logs(&args)),
         Command::Wait(args) => ask(client::wait(&args)),
         Command::Stop(args) => ask(client::stop(&args)),
+        Command::Retry(args) => ask(client::retry(&args)),
         Command::Stack(args) => ask(client::stack(&args)),
         Command::DeadLetters(args) => ask(client::dead_letters(&args)),
     };

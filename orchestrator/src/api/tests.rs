@@ -14,6 +14,7 @@ mod look;
 mod open;
 mod payloads;
 mod retention;
+mod retry;
 
 #[tokio::test]
 async fn a_job_outlives_its_orchestrator_in_the_journal() {

@@ -12,6 +12,7 @@ pub(super) fn attribute(state: &Durable, record: &Record) -> (Option<JobNo>, Opt
         Record::JobForgotten { .. } => (None, None, None),
         Record::JobSubmitted { job, .. }
         | Record::JobClosed { job }
+        | Record::LimitsChanged { job, .. }
         | Record::TrainerSpawning { job, .. }
         | Record::TrainerBound { job, .. }
         | Record::JobEnded { job } => (Some(*job), None, None),
@@ -20,7 +21,7 @@ pub(super) fn attribute(state: &Durable, record: &Record) -> (Option<JobNo>, Opt
         | Record::TrainerEnded { trainer, .. }
         | Record::SlotsFreed { trainer } => (of_trainer(*trainer), None, None),
         Record::TaskSubmitted { task, job, .. } => (Some(*job), Some(*task), None),
-        Record::Closed { task, .. } => (of_task(*task), Some(*task), None),
+        Record::Closed { task, .. } | Record::Requeued { task } => (of_task(*task), Some(*task), None),
         Record::Delivered { task, attempt, .. } => (of_task(*task), Some(*task), Some(*attempt)),
         Record::Started { delivery }
         | Record::Checkpointed { delivery, .. }

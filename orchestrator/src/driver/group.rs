@@ -83,6 +83,18 @@ impl Driver {
         others
     }
 
+    /// Decides on another chance, and gives the tasks that have it.
+    pub(super) fn decide_requeue(&mut self, input: Input) -> Vec<TaskNo> {
+        let decided_before = self.collecting.batch.entries.len();
+        self.decide(input);
+        let decided = self.collecting.batch.entries.iter().skip(decided_before);
+        let requeued = decided.filter_map(|entry| match &entry.record {
+            Record::Requeued { task } => Some(*task),
+            _ => None,
+        });
+        requeued.collect()
+    }
+
     pub(super) fn decide(&mut self, input: Input) {
         let decision = self.scheduler.handle(self.scheduler_now(), input);
         self.decided(decision);
@@ -108,6 +120,9 @@ impl Driver {
             self.seq = Seq(self.seq.0 + 1);
             if let Record::JobSubmitted { job, spec } = &record {
                 self.open_job(*job, spec);
+            }
+            if let Record::LimitsChanged { job, spec } = &record {
+                self.change_limits(*job, spec);
             }
             let (job, task, attempt) = attribute(self.scheduler.state(), &record);
             let entry = Entry { seq: self.seq, at: self.now.wall, job, task, attempt, record };
@@ -288,6 +303,28 @@ impl Driver {
         let span = tracing::info_span!("job", id = %feed.job_id);
         let work = self.layout.work_of(&feed.job_id).to_string_lossy().into_owned();
         self.jobs.insert(feed.job, JobSlot { feed, spec, slab, work, span });
+    }
+
+    /// A job that had ended goes on. Without a slab: its tasks have memory of their own.
+    pub(super) fn reopen_job(&mut self, job: JobNo) {
+        self.job_goes_on(job);
+        let Some(spec) = self.scheduler.state().job(job).map(|job| Arc::clone(&job.spec)) else { return };
+        let Some(slot) = self.jobs.get_mut(&job) else { return };
+        slot.feed.reopen();
+        slot.work = self.layout.work_of(&slot.feed.job_id).to_string_lossy().into_owned();
+        slot.span = tracing::info_span!("job", id = %slot.feed.job_id);
+        slot.spec = spec;
+    }
+
+    /// What the job takes of the budget changes with its limits.
+    fn change_limits(&mut self, job: JobNo, spec: &JobSpec) {
+        let ended = self.scheduler.state().job(job).is_none_or(|job| job.ended);
+        let Some(slot) = self.jobs.get_mut(&job) else { return };
+        let before = std::mem::replace(&mut slot.spec, Arc::new(spec.clone()));
+        if !ended {
+            self.budget.give_back(Charge::of_job(&before));
+            self.budget.restore(Charge::of_job(&slot.spec));
+        }
     }
 
     fn release_task(&mut self, task: TaskNo) {

@@ -43,6 +43,19 @@ pub(crate) enum Message {
         job: JobNo,
         reply: oneshot::Sender<()>,
     },
+    Requeue {
+        job: JobNo,
+        /// The job has ended, and `taken` has its part.
+        reopens: bool,
+        tasks: Vec<(TaskNo, Payload)>,
+        taken: Taken,
+        reply: oneshot::Sender<RequeueAnswer>,
+    },
+    Change {
+        job: JobNo,
+        spec: Box<JobSpec>,
+        reply: oneshot::Sender<ChangeAnswer>,
+    },
     Stop {
         job: JobNo,
         task: Option<TaskNo>,
@@ -88,10 +101,18 @@ pub(crate) type SubmitAnswer = Result<Arc<Feed>, (&'static str, String)>;
 /// How many tasks were new and how many were there, or why none was taken.
 pub(crate) type AddAnswer = Result<(usize, usize), (&'static str, String)>;
 
+/// How many tasks wait again; an error where it was not as whoever asked thought.
+pub(crate) type RequeueAnswer = Result<usize, ()>;
+
+/// Nothing, or why not.
+pub(crate) type ChangeAnswer = Result<(), (&'static str, String)>;
+
 /// Who waits for a request.
 pub(super) enum Reply {
     Submit { reply: oneshot::Sender<SubmitAnswer>, taken: Taken },
     Add { reply: oneshot::Sender<AddAnswer>, taken: Taken },
+    Requeue { reply: oneshot::Sender<RequeueAnswer>, taken: Taken },
+    Change(oneshot::Sender<ChangeAnswer>),
     Done(oneshot::Sender<()>),
 }
 
@@ -120,6 +141,14 @@ impl Driver {
                 self.tickets.insert(ticket, Reply::Done(reply));
                 self.decide(Input::Close { ticket, job });
             }
+            Message::Requeue { job, reopens, tasks, taken, reply } => {
+                self.requeue(job, reopens, tasks, taken, reply);
+            }
+            Message::Change { job, spec, reply } => {
+                let ticket = self.ticket();
+                self.tickets.insert(ticket, Reply::Change(reply));
+                self.decide(Input::Change { ticket, job, spec });
+            }
             Message::Stop { job, task, reason, kill, reply } => {
                 let ticket = self.ticket();
                 self.tickets.insert(ticket, Reply::Done(reply));
@@ -133,6 +162,35 @@ impl Driver {
             Message::Died { trainer, exit } => self.ended(trainer, exit),
             Message::Swept { swept, left } => self.swept(swept, &left),
         }
+    }
+
+    fn requeue(
+        &mut self,
+        job: JobNo,
+        reopens: bool,
+        tasks: Vec<(TaskNo, Payload)>,
+        mut taken: Taken,
+        reply: oneshot::Sender<RequeueAnswer>,
+    ) {
+        let ended = self.scheduler.state().job(job).is_some_and(|job| job.ended);
+        if ended != reopens || self.jobs.get(&job).is_none_or(|slot| slot.feed.is_ended() != ended) {
+            let _ = reply.send(Err(()));
+            return discard(tasks);
+        }
+        let ticket = self.ticket();
+        let verified = tasks.iter().map(|(number, payload)| (*number, payload.task().clone())).collect();
+        let requeued = self.decide_requeue(Input::Requeue { ticket, job, tasks: verified });
+        if ended && !requeued.is_empty() {
+            self.reopen_job(job);
+        }
+        for (number, payload) in tasks {
+            if requeued.contains(&number) {
+                self.payloads.insert(number, payload);
+            } else {
+                taken.give_back(payload.charge());
+            }
+        }
+        self.tickets.insert(ticket, Reply::Requeue { reply, taken });
     }
 
     fn ticket(&mut self) -> Ticket {
@@ -161,10 +219,22 @@ impl Driver {
             (Some(Reply::Add { reply, .. }), Answer::Rejected { code, text }) => {
                 let _ = reply.send(Err((code, text)));
             }
+            (Some(Reply::Requeue { reply, taken }), Answer::Requeued { tasks }) => {
+                if tasks > 0 {
+                    taken.keep();
+                }
+                let _ = reply.send(Ok(tasks));
+            }
+            (Some(Reply::Change(reply)), Answer::Done) => {
+                let _ = reply.send(Ok(()));
+            }
+            (Some(Reply::Change(reply)), Answer::Rejected { code, text }) => {
+                let _ = reply.send(Err((code, text)));
+            }
             (Some(Reply::Done(reply)), _) => {
                 let _ = reply.send(());
             }
-            (Some(Reply::Submit { .. } | Reply::Add { .. }) | None, _) => {}
+            (Some(_) | None, _) => {}
         }
     }
 }

@@ -36,6 +36,11 @@ impl Driver {
         self.look_for_ended_soon();
     }
 
+    /// Some of its tasks are tried again.
+    pub(super) fn job_goes_on(&mut self, job: JobNo) {
+        self.ended.jobs.retain(|(_, ended)| *ended != job);
+    }
+
     fn look_for_ended_soon(&mut self) {
         if self.config.retention.is_limited() && !self.ended.jobs.is_empty() {
             self.ended.look_at = Some(self.now.monotonic);

@@ -21,6 +21,11 @@ impl Reader {
         Ok(Self { connection: Connection::open_with_flags(path, flags)? })
     }
 
+    /// Where the bytes of a task are.
+    pub(crate) fn bytes_of(&self, task: TaskNo) -> rusqlite::Result<StoredBytes> {
+        bytes_of(&self.connection, task)
+    }
+
     /// The job's next records after `since`, at most `limit`.
     pub(crate) fn records_of(&self, job: JobNo, since: Seq, limit: u32) -> rusqlite::Result<Vec<Entry>> {
         self.connection

@@ -21,6 +21,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use trainwire_protocol::id::JobId;
+use trainwire_unix::SealedError;
 
 use crate::budget::{Budget, Charge};
 use crate::clock;
@@ -35,6 +36,7 @@ use crate::slab::JobSlab;
 use crate::spool;
 
 pub(crate) use past::Past;
+pub(crate) use payloads::read as read_payload;
 pub(crate) use trainers::Found;
 
 /// What is taken up again. Empty where every job had ended.
@@ -69,7 +71,13 @@ impl Restart {
             restart.jobs.push((number, allocate_slab(job.spec.slab)));
             for task in job.tasks.iter().copied() {
                 let Some(known) = state.task(task).filter(|task| !task.state.is_terminal()) else { continue };
-                match payloads::read(journal, layout, config, task, known)? {
+                let no_memory = |error: SealedError| StartError::System {
+                    what: "memory for a task",
+                    text: error.to_string(),
+                };
+                let stored = journal.bytes_of(task)?;
+                let read = payloads::read(stored, layout.root(), config, Some(known.size_bytes));
+                match read.map_err(no_memory)? {
                     Ok(payload) => {
                         budget.restore(payload.charge());
                         restart.adoption.payloads.insert(task, payload.task().clone());

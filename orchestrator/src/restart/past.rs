@@ -51,9 +51,14 @@ impl Past {
         }
         if let Some(feed) = entry.job.and_then(|job| self.feeds.get(&job)) {
             let ended = matches!(entry.record, Record::JobEnded { .. });
+            let requeued = matches!(entry.record, Record::Requeued { .. });
             feed.publish(entry);
             if ended {
                 feed.end(Ok(()));
+            } else if requeued && feed.is_ended() {
+                let job = feed.job;
+                self.ended.retain(|(_, ended)| *ended != job);
+                feed.reopen();
             }
         }
     }

@@ -8,32 +8,26 @@ use trainwire_protocol::task::VerifiedTask;
 use trainwire_unix::{PayloadBuffer, SealedError};
 
 use crate::config::Config;
-use crate::error::StartError;
-use crate::journal::{Journal, StoredBytes};
-use crate::layout::Layout;
+use crate::journal::StoredBytes;
 use crate::payload::Payload;
-use crate::record::TaskNo;
-use crate::scheduler::Task;
 
-/// Reads a task's bytes to where they will travel from; or says why they are lost.
+/// Reads a task's bytes, of which there must be `size_bytes`, to where they will travel from; or says why
+/// they are lost.
 ///
 /// # Errors
-/// No memory or no descriptor for them, or a journal that cannot be read.
-pub(super) fn read(
-    journal: &Journal,
-    layout: &Layout,
+/// No memory or no descriptor for them.
+pub(crate) fn read(
+    stored: StoredBytes,
+    root: &Path,
     config: &Config,
-    task: TaskNo,
-    known: &Task,
-) -> Result<Result<Payload, String>, StartError> {
-    let no_memory =
-        |error: SealedError| StartError::System { what: "memory for a task", text: error.to_string() };
-    let verified = match journal.bytes_of(task)? {
+    size_bytes: Option<u64>,
+) -> Result<Result<Payload, String>, SealedError> {
+    let verified = match stored {
         StoredBytes::Row(bytes) => VerifiedTask::verify(bytes.into()).map(Payload::Inline),
-        StoredBytes::File(name) => match read_file(&layout.root().join(name), known.size_bytes) {
+        StoredBytes::File(name) => match read_file(&root.join(name), size_bytes) {
             Ok(payload) => Ok(payload),
             Err(Unread::Lost(why)) => return Ok(Err(lost(&why))),
-            Err(Unread::NoMemory(error)) => return Err(no_memory(error)),
+            Err(Unread::NoMemory(error)) => return Err(error),
         },
         StoredBytes::Nowhere => {
             let why =
@@ -43,14 +37,13 @@ pub(super) fn read(
         StoredBytes::Missing => return Ok(Err(lost("the journal has no bytes of it"))),
     };
     match verified {
-        Ok(payload) if payload.size_bytes() == known.size_bytes => {
-            Ok(Ok(payload.placed(config.inline_task_size_max, None).map_err(no_memory)?))
-        }
-        Ok(payload) => Ok(Err(lost(&format!(
-            "the journal has {} bytes of it, {} were submitted",
-            payload.size_bytes(),
-            known.size_bytes
-        )))),
+        Ok(payload) => match size_bytes.filter(|size_bytes| *size_bytes != payload.size_bytes()) {
+            Some(size_bytes) => Ok(Err(lost(&format!(
+                "the journal has {} bytes of it, {size_bytes} were submitted",
+                payload.size_bytes(),
+            )))),
+            None => Ok(Ok(payload.placed(config.inline_task_size_max, None)?)),
+        },
         Err(error) => Ok(Err(lost(&format!("its bytes in the journal are damaged: {error}")))),
     }
 }
@@ -60,12 +53,12 @@ enum Unread {
     NoMemory(SealedError),
 }
 
-fn read_file(path: &Path, size_bytes: u64) -> Result<Payload, Unread> {
+fn read_file(path: &Path, size_bytes: Option<u64>) -> Result<Payload, Unread> {
     let lost = |error: &dyn std::fmt::Display| Unread::Lost(format!("its file {} {error}", path.display()));
     let unreadable = |error: std::io::Error| lost(&format!("cannot be read: {error}"));
     let file = File::open(path).map_err(unreadable)?;
     let found = file.metadata().map_err(unreadable)?.len();
-    if found != size_bytes {
+    if let Some(size_bytes) = size_bytes.filter(|size_bytes| *size_bytes != found) {
         return Err(lost(&format!("has {found} bytes, {size_bytes} were submitted")));
     }
     let buffer = match PayloadBuffer::read_from(0, file.as_fd()) {

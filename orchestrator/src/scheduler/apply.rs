@@ -26,8 +26,10 @@ impl Durable {
                     return None;
                 }
                 self.job_ids.insert(spec.job_id.clone(), *job);
+                let limits = Arc::new(spec.as_ref().clone());
                 let new = Job {
-                    spec: Arc::new(spec.as_ref().clone()),
+                    submitted: Arc::clone(&limits),
+                    spec: limits,
                     open: spec.open,
                     tasks: Vec::new(),
                     task_ids: HashMap::new(),
@@ -166,6 +168,20 @@ impl Durable {
                 for delivery in forgotten.deliveries {
                     self.deliveries.forget(delivery);
                 }
+            }
+            Record::Requeued { task } => {
+                let task = self.tasks.get_mut(task.0)?;
+                if !matches!(task.state, TaskState::Dead | TaskState::Stopped) {
+                    return None;
+                }
+                task.state = TaskState::Queued;
+                (task.failures, task.losses, task.returns) = (0, 0, 0);
+                let job = self.jobs.get_mut(task.job.0)?;
+                job.unfinished += 1;
+                (job.ended, job.start_failures) = (false, 0);
+            }
+            Record::LimitsChanged { job, spec } => {
+                self.jobs.get_mut(job.0)?.spec = Arc::new(spec.as_ref().clone());
             }
             // Facts for readers; no decision rests on them.
             Record::TrainerNoticed { .. } | Record::Superseded { .. } => {}

@@ -151,6 +151,11 @@ pub enum Answer {
         /// How many were there already, with the same bytes.
         existing: usize,
     },
+    /// The tasks wait again.
+    Requeued {
+        /// How many.
+        tasks: usize,
+    },
     /// It is not.
     Rejected {
         /// Stable, e.g. `job_conflict`.

@@ -58,6 +58,26 @@ pub enum Input {
         /// Which job.
         job: JobNo,
     },
+    /// Another chance for tasks that are dead or were stopped. Answered with
+    /// [`Answer::Requeued`](super::Answer::Requeued).
+    Requeue {
+        /// Whom to answer.
+        ticket: Ticket,
+        /// Which job.
+        job: JobNo,
+        /// With their bytes. Those that are neither stay as they are.
+        tasks: Vec<(TaskNo, VerifiedTask)>,
+    },
+    /// Other limits for a job. Answered with [`Answer::Done`](super::Answer::Done) or
+    /// [`Answer::Rejected`](super::Answer::Rejected).
+    Change {
+        /// Whom to answer.
+        ticket: Ticket,
+        /// Which job.
+        job: JobNo,
+        /// All of them.
+        spec: Box<JobSpec>,
+    },
     /// Random tokens, so that the Scheduler need not make any.
     Tokens(Vec<Token>),
     /// Stop a job, or one task of it. Answered with [`Answer::Done`](super::Answer::Done) once the stop is under way.

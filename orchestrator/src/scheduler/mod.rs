@@ -7,6 +7,7 @@
 //! | file | what it decides |
 //! | --- | --- |
 //! | `submit` | which jobs and tasks are taken |
+//! | `requeue` | which ended tasks get another chance, and with which limits |
 //! | `over` | when a job takes no more, fails as a whole, or is over |
 //! | `adopt` | what a restart takes up again |
 //! | `admission` | who may connect, and what a reconnecting trainer still has |
@@ -49,6 +50,7 @@ mod numbered;
 mod over;
 mod presence;
 mod reports;
+mod requeue;
 mod retry;
 mod slots;
 mod state;
@@ -116,6 +118,8 @@ impl Scheduler {
             Input::Submit { ticket, spec, tasks, job_id } => self.submit(ticket, *spec, tasks, &job_id),
             Input::Add { ticket, job, tasks } => self.add(now, ticket, job, tasks),
             Input::Close { ticket, job } => self.close(now, ticket, job),
+            Input::Requeue { ticket, job, tasks } => self.requeue(now, ticket, job, tasks),
+            Input::Change { ticket, job, spec } => self.change(now, ticket, job, *spec),
             Input::Tokens(tokens) => self.more_tokens(now, tokens),
             Input::Stop { ticket, job, task, reason, kill } => {
                 self.stop(now, ticket, job, task, reason, kill)

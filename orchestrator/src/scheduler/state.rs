@@ -31,6 +31,8 @@ pub struct Durable {
 pub struct Job {
     /// Command and limits.
     pub spec: Arc<JobSpec>,
+    /// As they were submitted: whoever submits them again means this job.
+    pub submitted: Arc<JobSpec>,
     /// It takes more tasks.
     pub open: bool,
     /// In the order of their submission, so ascending.

@@ -82,7 +82,7 @@ impl Scheduler {
                 let mut pairs = job.tasks.iter().zip(tasks);
                 job.tasks.len() == tasks.len() && pairs.all(|(known, task)| self.is_same(*known, task))
             };
-            *job.spec == *spec && same_tasks
+            *job.submitted == *spec && same_tasks
         });
         if same {
             return Ok(Answer::Submitted { job: job_no, existing: true });

@@ -10,8 +10,8 @@ use clap::{Parser, Subcommand};
 pub(crate) use job::{DurabilityChoice, JobArgs};
 pub(crate) use run::RunArgs;
 pub(crate) use verbs::{
-    DaemonArgs, DeadLettersArgs, ListArgs, LogsArgs, ServeArgs, ShowArgs, StackArgs, StopArgs, SubmitArgs,
-    WaitArgs, What,
+    DaemonArgs, DeadLettersArgs, ListArgs, LogsArgs, RetryArgs, ServeArgs, ShowArgs, StackArgs, StopArgs,
+    SubmitArgs, WaitArgs, What,
 };
 
 /// Hands training tasks to Python trainers on this machine, and loses none.
@@ -33,6 +33,8 @@ pub(crate) enum Command {
     Logs(LogsArgs),
     Wait(WaitArgs),
     Stop(StopArgs),
+    #[command(visible_alias = "resume")]
+    Retry(Box<RetryArgs>),
     Stack(StackArgs),
     DeadLetters(DeadLettersArgs),
 }

@@ -8,6 +8,7 @@ use trainwire::JobId;
 
 use super::job::JobArgs;
 use crate::duration;
+use crate::limits::Limits;
 
 /// Run the daemon: jobs that outlive the terminal
 #[derive(Args, Debug)]
@@ -127,6 +128,25 @@ pub(crate) struct StopArgs {
     pub(crate) daemon: DaemonArgs,
 }
 
+/// Try tasks again that were given up or stopped; returns when that is on the disk
+#[derive(Args, Debug)]
+#[command(long_about = RETRY_ABOUT)]
+pub(crate) struct RetryArgs {
+    /// The job's id
+    #[arg(value_name = "JOB")]
+    pub(crate) job: JobId,
+
+    /// Some of its tasks, by id [default: all that are dead or stopped]
+    #[arg(value_name = "TASK")]
+    pub(crate) tasks: Vec<String>,
+
+    #[command(flatten)]
+    pub(crate) limits: Limits,
+
+    #[command(flatten)]
+    pub(crate) daemon: DaemonArgs,
+}
+
 /// Show what a task's trainer is doing: the Python stacks of all its threads, which also go into its log
 #[derive(Args, Debug)]
 pub(crate) struct StackArgs {
@@ -170,6 +190,11 @@ themselves until the next start takes them back, at most for their job's orphan_
 are stopped first. A second signal kills them.
 
 Under systemd it says when it is ready and that it is alive (Type=notify, WatchdogSec=).";
+
+const RETRY_ABOUT: &str = "\
+Try tasks again that were given up (dead letters) or stopped; returns when that is on the disk. They get new \
+budgets and go on from their newest checkpoint, in the same work folder; attempts go on to be counted. Limits that \
+are given hold for the whole job from now on.";
 
 const SUBMIT_ABOUT: &str = "\
 Give the daemon a job; returns when it is on the disk. The same id with the same limits and tasks again \

@@ -4,4 +4,4 @@ mod connection;
 mod text;
 mod verbs;
 
-pub(crate) use verbs::{dead_letters, logs, ls, show, stack, stop, submit, wait};
+pub(crate) use verbs::{dead_letters, logs, ls, retry, show, stack, stop, submit, wait};

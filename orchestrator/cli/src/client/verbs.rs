@@ -14,11 +14,11 @@ use trainwire::job::JobSpec;
 use super::connection::{Connection, encoded};
 use super::text;
 use crate::args::{
-    DeadLettersArgs, ListArgs, LogsArgs, ShowArgs, StackArgs, StopArgs, SubmitArgs, WaitArgs, What,
+    DeadLettersArgs, ListArgs, LogsArgs, RetryArgs, ShowArgs, StackArgs, StopArgs, SubmitArgs, WaitArgs, What,
 };
 use crate::exit::{Exit, Failure};
 use crate::plan::{Hyperparams, Plan, PlannedTask};
-use crate::serve::{JobRequest, StopRequest, TaskRequest};
+use crate::serve::{JobRequest, RetryRequest, StopRequest, TaskRequest};
 use crate::view::paint::{ColorChoice, Paint};
 use crate::view::words;
 
@@ -129,6 +129,22 @@ pub(crate) async fn stop(args: &StopArgs) -> Result<Exit, Failure> {
     connection.post(&format!("/v1/jobs/{}/stop", encoded(args.what.job.as_str())), &request).await?;
     let waited = await_end(&connection, &args.what).await?;
     tell_end(waited, args.daemon.json).map(|_| Exit::Succeeded)
+}
+
+/// `trainwire retry`.
+pub(crate) async fn retry(args: &RetryArgs) -> Result<Exit, Failure> {
+    let connection = Connection::new(&args.daemon)?;
+    let request = RetryRequest { tasks: args.tasks.clone(), limits: args.limits.clone().said() };
+    let asked = format!("/v1/jobs/{}/retry", encoded(args.job.as_str()));
+    let answer = connection.post(&asked, &request).await?;
+    if args.daemon.json {
+        return print(&answer.to_string());
+    }
+    let requeued = answer["requeued"].as_u64().and_then(|number| usize::try_from(number).ok());
+    print(&match requeued {
+        Some(0) | None => format!("{}: nothing to try again; no task is dead or stopped", args.job),
+        Some(number) => format!("{}: {} waiting again", args.job, words::count(number, "task")),
+    })
 }
 
 /// `trainwire stack`.

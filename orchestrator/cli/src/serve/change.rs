@@ -1,4 +1,4 @@
-//! Stopping, closing, and looking into trainers.
+//! Stopping, closing, trying again, and looking into trainers.
 
 use std::sync::Arc;
 
@@ -6,12 +6,14 @@ use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use trainwire::StopReason;
 
 use super::Daemon;
 use super::error::ApiError;
 use super::routes::TaskPath;
 use super::shape::JobShape;
+use super::submit::spec;
 
 /// What is to end, and how.
 #[derive(Debug, Default, Deserialize, Serialize)]
@@ -47,6 +49,48 @@ pub(crate) async fn stop(
         (None, false) => job.stop(reason).await?,
     }
     Ok(Json(JobShape::of(&job).await?))
+}
+
+/// What is to be tried again.
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RetryRequest {
+    /// Those that are dead or stopped, unless set.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) tasks: Vec<String>,
+    /// Limits of the job that are to hold from now on; keys of a spec.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub(crate) limits: Map<String, Value>,
+}
+
+/// What became of it.
+#[derive(Debug, Serialize)]
+pub(crate) struct RetryAnswer {
+    /// Tasks that wait again.
+    requeued: usize,
+}
+
+/// Answered when it is on the disk.
+pub(crate) async fn retry(
+    State(daemon): State<Arc<Daemon>>,
+    Path(job): Path<String>,
+    request: Result<Json<RetryRequest>, JsonRejection>,
+) -> Result<Json<RetryAnswer>, ApiError> {
+    let Json(request) = request?;
+    daemon.check_takes_work()?;
+    let job = daemon.job(&job).await?;
+    if !request.limits.is_empty() {
+        let present = serde_json::to_value(&*job.status().await?.spec);
+        let mut limits = match present {
+            Ok(Value::Object(present)) => present,
+            _ => Map::new(),
+        };
+        limits.extend(request.limits);
+        let limits = spec(limits)?;
+        job.change_limits(|present| *present = limits).await?;
+    }
+    let tasks: Vec<&str> = request.tasks.iter().map(String::as_str).collect();
+    Ok(Json(RetryAnswer { requeued: job.retry(&tasks).await? }))
 }
 
 /// What a trainer's threads are doing.

@@ -48,6 +48,7 @@ impl IntoResponse for ApiError {
 impl From<SubmitError> for ApiError {
     fn from(error: SubmitError) -> Self {
         let status = match &error {
+            SubmitError::Orchestrator(OrchestratorError::NoSuchTask { .. }) => StatusCode::NOT_FOUND,
             SubmitError::Orchestrator(_) => StatusCode::SERVICE_UNAVAILABLE,
             SubmitError::Rejected { .. } => StatusCode::CONFLICT,
             SubmitError::PayloadFile { .. } if !error.is_backpressure() => StatusCode::INTERNAL_SERVER_ERROR,

@@ -19,7 +19,7 @@ mod routes;
 mod shape;
 mod submit;
 
-pub(crate) use change::StopRequest;
+pub(crate) use change::{RetryRequest, StopRequest};
 pub(crate) use submit::{JobRequest, TaskRequest};
 
 use std::io::{self, Write};

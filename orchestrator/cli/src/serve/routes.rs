@@ -26,6 +26,7 @@ pub(crate) fn router(daemon: Arc<Daemon>) -> Router {
         .route("/v1/jobs/{job}/wait", get(look::wait))
         .route("/v1/jobs/{job}/stop", post(change::stop))
         .route("/v1/jobs/{job}/close", post(change::close))
+        .route("/v1/jobs/{job}/retry", post(change::retry))
         .route("/v1/dead-letters", get(look::dead_letters))
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)

@@ -91,13 +91,13 @@ pub(crate) async fn add(
 }
 
 impl Daemon {
-    fn check_takes_work(&self) -> Result<(), ApiError> {
+    pub(super) fn check_takes_work(&self) -> Result<(), ApiError> {
         if self.draining.load(Ordering::Relaxed) { Err(ApiError::draining()) } else { Ok(()) }
     }
 }
 
 /// A key that is none is a mistake, not a default.
-fn spec(said: Map<String, Value>) -> Result<JobSpec, ApiError> {
+pub(super) fn spec(said: Map<String, Value>) -> Result<JobSpec, ApiError> {
     let known = match serde_json::to_value(JobSpec::default()) {
         Ok(Value::Object(known)) => known,
         _ => Map::new(),

@@ -93,6 +93,7 @@ fn record_fields(record: &Record) -> Option<(&'static str, Value)> {
             ("ended", fields)
         }
         Record::Closed { next, .. } => ("ended", ended(None, next)),
+        Record::Requeued { .. } => ("requeued", json!({})),
         Record::JobEnded { .. } => ("job_ended", json!({})),
         // Nothing was changed by what was superseded.
         _ => return None,

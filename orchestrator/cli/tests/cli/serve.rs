@@ -185,6 +185,38 @@ fn stop_returns_when_it_has_happened() {
 }
 
 #[test]
+fn what_was_given_up_is_tried_again() {
+    let sandbox = Sandbox::new();
+    let daemon = Daemon::start(&sandbox, &[]);
+    daemon.submit("late", &["--grid=n=1,2"], "echo attempt $TRAINWIRE_ATTEMPT; test -e ready");
+    assert_eq!(daemon.ask(&["wait", "late"]).code, Some(1));
+    sandbox.write("ready", "");
+    assert_eq!(daemon.ask(&["retry", "late", "n=2"]).stdout, "late: 1 task waiting again\n");
+    assert_eq!(daemon.ask(&["wait", "late", "n=2"]).code, Some(0));
+    let resumed = daemon.ask(&["resume", "late", "--max-failures=3", "--stall-timeout=1h"]);
+    assert_eq!(resumed.stdout, "late: 1 task waiting again\n", "{}", resumed.stderr);
+    assert_eq!(daemon.ask(&["wait", "late"]).stdout, "late: 2 succeeded\n");
+    assert_eq!(daemon.ask(&["logs", "late", "n=1"]).stdout, "attempt 1\nattempt 2\n");
+    let nothing = daemon.ask(&["retry", "late"]).stdout;
+    assert_eq!(nothing, "late: nothing to try again; no task is dead or stopped\n");
+    let refused = daemon.ask(&["retry", "late", "n=1"]);
+    assert_eq!(refused.code, Some(2));
+    assert!(refused.stderr.contains("(not_retryable)"), "{}", refused.stderr);
+}
+
+#[test]
+fn a_script_has_no_stacks_to_show() {
+    let sandbox = Sandbox::new();
+    let daemon = Daemon::start(&sandbox, &[]);
+    daemon.submit("plain", &[], "touch up; sleep 600");
+    sandbox.await_file("up");
+    let asked = daemon.ask(&["stack", "plain"]);
+    assert_eq!(asked.code, Some(2));
+    assert!(asked.stderr.contains("py-spy"), "{}", asked.stderr);
+    daemon.ask(&["stop", "--kill", "plain"]);
+}
+
+#[test]
 fn a_wait_can_be_bounded() {
     let sandbox = Sandbox::new();
     let daemon = Daemon::start(&sandbox, &[]);

@@ -37,6 +37,8 @@ impl World {
             }
             Record::Closed { task, next } => format!("{} closed -> {}", self.task_id(*task), next_line(next)),
             Record::Superseded { delivery, seq } => format!("superseded D{delivery}/{seq}"),
+            Record::Requeued { task } => format!("{} requeued", self.task_id(*task)),
+            Record::LimitsChanged { .. } => "limits changed".into(),
             Record::JobEnded { .. } => "job ended".into(),
             Record::JobForgotten { job, .. } => format!("job {} forgotten", job.0),
         }

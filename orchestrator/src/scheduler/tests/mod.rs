@@ -12,6 +12,7 @@ mod lines;
 mod open;
 mod performance;
 mod properties;
+mod requeue;
 mod retries;
 mod scripts;
 mod slots;

@@ -52,6 +52,10 @@ enum Op {
         other: bool,
     },
     Close,
+    /// Each bit stands for a task.
+    Requeue {
+        tasks: u64,
+    },
     /// The oldest trainer of which nothing was heard since its end.
     Gone,
     Forget,
@@ -98,6 +102,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
             .prop_map(|(from, count, other)| Op::Add { from, count, other }),
         1 => Just(Op::Close),
         1 => Just(Op::Forget),
+        2 => any::<u64>().prop_map(|tasks| Op::Requeue { tasks }),
         4 => Just(Op::Gone),
         2 => prop_oneof![4 => Just(0), 1 => any::<u64>()].prop_map(|lost| Op::Restart { lost }),
         1 => (0..32_u64, any::<bool>()).prop_map(|(delivery, outcome)| Op::Spooled { delivery, outcome }),

@@ -141,6 +141,11 @@ impl Run {
                 }
             }
             Record::Closed { task, .. } => self.close(*task),
+            Record::Requeued { task } => {
+                assert_eq!(self.closed.remove(task), Some(1), "a task is tried again that has not ended");
+                let job = self.scheduler.state().task(*task).unwrap().job;
+                self.jobs_ended.remove(&job);
+            }
             Record::JobEnded { job } => {
                 let times = self.jobs_ended.entry(*job).or_default();
                 *times += 1;
@@ -300,6 +305,7 @@ impl Run {
                 let spooled = vec![Spooled::Result(result)];
                 self.input(Input::Spooled { job: JOB, delivery: delivery_no, spooled });
             }
+            Op::Requeue { tasks } => self.requeue(tasks),
             Op::Close => self.input(Input::Close { ticket: TICKET, job: JOB }),
         }
     }
@@ -325,6 +331,25 @@ impl Run {
         self.input(Input::Add { ticket: TICKET, job: JOB, tasks });
         let added = self.scheduler.state().tasks.last() - before;
         assert_eq!(added, if fits { new as u64 } else { 0 });
+    }
+
+    /// Those that are dead or stopped are taken, and no others.
+    fn requeue(&mut self, chosen: u64) {
+        let state = self.scheduler.state();
+        let is_chosen = |number: &TaskNo| chosen >> (number.0 % 64) & 1 == 1;
+        let Some(job) = state.job(JOB) else { return };
+        let numbers: Vec<TaskNo> = job.tasks.iter().copied().filter(is_chosen).collect();
+        let may = |number: &&TaskNo| {
+            matches!(state.task(**number).unwrap().state, TaskState::Dead | TaskState::Stopped)
+        };
+        let expected = numbers.iter().filter(may).count();
+        let tasks = numbers.iter().map(|number| (*number, task(&state.task(*number).unwrap().task_id)));
+        let tasks = tasks.collect();
+        let before = self.records.len();
+        self.input(Input::Requeue { ticket: TICKET, job: JOB, tasks });
+        let requeued =
+            self.records[before..].iter().filter(|record| matches!(record, Record::Requeued { .. }));
+        assert_eq!(requeued.count(), expected);
     }
 
     fn exit(&mut self, trainer: TrainerNo, exit: u8) {
