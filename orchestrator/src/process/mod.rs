@@ -132,7 +132,7 @@ impl TrainerProcess {
     /// Signals the group we created, or the process alone. One that is gone is no error.
     ///
     /// Before that it is noted who hangs on it, because afterwards nobody may: SIGKILL reaches them
-    /// too, at once or in a later [`sweep`]. Blocks for some milliseconds.
+    /// too, at once or in a later [`sweep()`]. Blocks for some milliseconds.
     pub(crate) fn signal(&self, signal: Signal) {
         let number = match signal {
             Signal::Terminate => trainwire_unix::Signal::SIGTERM,
