@@ -70,7 +70,6 @@ mod listener;
 mod metrics;
 mod outcome;
 mod payload;
-mod planted;
 mod process;
 mod readiness;
 pub mod record;
@@ -87,6 +86,8 @@ mod submission;
 mod task_buffer;
 mod text;
 mod training_task;
+
+use trainwire_unix::planted;
 
 pub use api::{JobHandle, Orchestrator, Submitted};
 pub use config::Config;

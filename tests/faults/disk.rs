@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::kills::Lives;
-use crate::strace::Strace;
 use crate::{Extent, kills, life};
+use trainwire_tests::Strace;
 
 #[test]
 fn whichever_call_fails_no_promise_is_broken() {

@@ -8,9 +8,9 @@ use tempfile::TempDir;
 use trainwire::{Config, Orchestrator};
 
 use crate::reader::Promise;
-use crate::strace::Strace;
 use crate::trainer::Trainers;
 use crate::{Extent, journal, life};
+use trainwire_tests::Strace;
 
 #[test]
 fn wherever_it_is_killed_the_next_one_keeps_every_promise() {

@@ -13,7 +13,6 @@ mod messages;
 mod proxy;
 #[path = "../simulation/reader.rs"]
 mod reader;
-mod strace;
 mod trainer;
 mod trainers;
 

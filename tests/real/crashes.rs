@@ -9,6 +9,7 @@ use std::process::{Command, ExitStatus, Stdio};
 use rusqlite::Connection;
 use tempfile::TempDir;
 use trainwire::{Config, Job, Orchestrator, StopReason, TrainingTask};
+use trainwire_tests::Strace;
 
 #[test]
 fn wherever_it_is_killed_rows_and_files_agree() {
@@ -21,8 +22,7 @@ fn wherever_it_is_killed_rows_and_files_agree() {
             let kill = format!("inject={call}:signal=KILL:when={}", killed + 1);
             let traced = format!("trace={call}");
             let path = matches!(call, "openat").then(|| folder.path().join("state"));
-            if strace
-                .run(&folder, &["-o", "/dev/null", "-e", &traced, "-e", &kill], path.as_deref())
+            if live(strace, &folder, &["-o", "/dev/null", "-e", &traced, "-e", &kill], path.as_deref())
                 .success()
             {
                 break;
@@ -41,7 +41,7 @@ fn what_a_row_names_was_synced_before_the_row_was_written() {
     let log = folder.path().join("log");
     let calls = ["-e", "trace=sendfile,fsync,pwrite64,unlink", "-y", "-o"];
     let arguments: Vec<_> = calls.into_iter().chain(log.to_str()).collect();
-    assert!(strace.run(&folder, &arguments, None).success());
+    assert!(live(strace, &folder, &arguments, None).success());
     let calls = Call::parse(&fs::read_to_string(&log).expect("a log"));
     let find = |name: &str, path: &str, after: usize| {
         let mut later = calls.iter().filter(|call| call.start >= after);
@@ -136,33 +136,14 @@ fn hyperparams() -> Vec<u8> {
     (0..300_000_u32).map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect()
 }
 
-/// Follows a process call by call.
-struct Strace;
-
-impl Strace {
-    /// Skips where it is missing or forbidden, or fails where everything has to be there.
-    #[expect(clippy::print_stderr, reason = "a skip says why")]
-    fn find() -> Option<Self> {
-        let ran = Command::new("strace").args(["-qq", "-e", "trace=none", "true"]).status();
-        if ran.is_ok_and(|status| status.success()) {
-            return Some(Self);
-        }
-        assert!(std::env::var_os("CI").is_none(), "strace is not installed, or may not trace");
-        eprintln!("skipped: strace is not installed, or may not trace");
-        None
-    }
-
-    fn run(&self, folder: &TempDir, arguments: &[&str], only: Option<&Path>) -> ExitStatus {
-        let mut command = Command::new("strace");
-        command.args(["-f", "-qq", "-e", "signal=none"]);
-        if let Some(path) = only {
-            command.arg("-P").arg(path);
-        }
-        command.args(arguments).arg(std::env::current_exe().expect("this program"));
-        command.args(["--exact", "crashes::a_life_of_a_large_task", "--ignored"]);
-        command.env(FOLDER, folder.path()).stdout(Stdio::null()).stderr(Stdio::null());
-        command.status().expect("strace")
-    }
+/// A life of [`a_life_of_a_large_task`] in this folder, followed by strace with these arguments.
+fn live(strace: Strace, folder: &TempDir, arguments: &[&str], only: Option<&Path>) -> ExitStatus {
+    let mut life = Command::new(std::env::current_exe().expect("this program"));
+    life.args(["--exact", "crashes::a_life_of_a_large_task", "--ignored"]).env(FOLDER, folder.path());
+    let only = only.map(|path| path.to_str().expect("UTF-8"));
+    let arguments: Vec<&str> =
+        only.into_iter().flat_map(|path| ["-P", path]).chain(arguments.iter().copied()).collect();
+    strace.follow(&life, &arguments).stdout(Stdio::null()).status().expect("strace")
 }
 
 /// One line or two of strace's log.

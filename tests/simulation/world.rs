@@ -1,12 +1,13 @@
 //! Everything together, under a clock that only moves when nothing is left to do.
 
+mod mischief;
 mod restart;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use trainwire::Record;
-use trainwire::record::{Exit, TaskNo, TrainerNo};
+use trainwire::record::{Exit, TrainerNo};
 use trainwire::scheduler::{Input, Scheduler, Signal, Ticket};
 use trainwire_protocol::id::Token;
 use trainwire_protocol::message::FromTrainer;
@@ -170,18 +171,7 @@ impl World {
     }
 
     fn orchestrate(&mut self) {
-        let (orchestrator, disk) = (&mut self.orchestrator, &mut self.disk);
-        let mut around = Surroundings {
-            now: self.now,
-            wall: self.wall,
-            latency: self.latency,
-            random: &mut self.random,
-            wires: &mut self.wires,
-            promises: &mut self.promises,
-            log: &mut self.log,
-            events: &mut self.events,
-        };
-        if orchestrator.act(&mut around, disk) {
+        if self.with_orchestrator(|orchestrator, disk, around| orchestrator.act(around, disk)) {
             self.obey();
         } else {
             self.die(Death::Process);
@@ -298,7 +288,7 @@ impl World {
             self.wires.insert(self.last_wire, Wire::default());
             process.connected(self.now, self.last_wire);
             let wire = self.last_wire;
-            self.with_orchestrator(|orchestrator, around| orchestrator.accept(around, job, wire, pid));
+            self.with_orchestrator(|orchestrator, _, around| orchestrator.accept(around, job, wire, pid));
         }
     }
 
@@ -441,61 +431,14 @@ impl World {
         }
     }
 
-    fn happen(&mut self, mischief: Mischief) {
-        if let Some(log) = &mut self.log {
-            log.push(format!("! {mischief:?}"));
-        }
-        let alive: Vec<i32> = self
-            .processes
-            .values()
-            .filter(|process| process.dead.is_none())
-            .map(|process| process.pid)
-            .collect();
-        let victim = self.random.pick(&alive);
-        let (now, random) = (self.now, &mut self.random);
-        match (mischief, victim.and_then(|pid| self.processes.get_mut(&pid))) {
-            (Mischief::Cut, Some(process)) => {
-                if let Some(wire) = process.wire.and_then(|wire| self.wires.get_mut(&wire)) {
-                    wire.cut(now);
-                }
-            }
-            (Mischief::Kill, Some(process)) => process.kill(now, random),
-            (Mischief::Freeze, Some(process)) => process.freeze(now + random.ms(10, 90_000)),
-            (Mischief::Leave, Some(process)) => process.leave(),
-            (Mischief::Stop, _) if self.down_until.is_none() => self.stop_something(),
-            (Mischief::Crash, _) if self.down_until.is_none() => self.die(Death::Process),
-            (Mischief::PowerCut, _) if self.down_until.is_none() => self.die(Death::Machine),
-            (Mischief::DiskFails, _) => self.disk.fails = true,
-            (Mischief::Stop | Mischief::Crash | Mischief::PowerCut, _) => {}
-            (Mischief::Slow, _) => self.disk.latency_ms = random.pick(&[0, 3, 200, 5_000]).unwrap_or(3),
-            (Mischief::Full, _) => self.disk.full_until = Some(now + random.ms(1, 120_000)),
-            (Mischief::Latency, _) => self.latency = random.ms(0, 300),
-            (Mischief::Clock, _) => self.wall = UNIX_EPOCH + Duration::from_secs(random.below(2_000_000_000)),
-            (_, None) => {}
-        }
-    }
-
-    fn stop_something(&mut self) {
-        let place = self.random.below(self.clients.len() as u64);
-        let Some(client) = usize::try_from(place).ok().and_then(|place| self.clients.get_mut(place)) else {
-            return;
-        };
-        let state = self.orchestrator.scheduler.state();
-        let tasks: Vec<TaskNo> =
-            client.job.and_then(|job| state.job(job)).map(|job| job.tasks.clone()).unwrap_or_default();
-        let task = if self.random.chance(70) { self.random.pick(&tasks) } else { None };
-        let ticket = Ticket(self.last_ticket + 1);
-        if let Some(input) = client.stop(ticket, task, &mut self.random) {
-            self.last_ticket += 1;
-            self.decide(input);
-        }
-    }
-
     fn decide(&mut self, input: Input) {
-        self.with_orchestrator(|orchestrator, around| orchestrator.decide(around, input));
+        self.with_orchestrator(|orchestrator, _, around| orchestrator.decide(around, input));
     }
 
-    fn with_orchestrator<T>(&mut self, act: impl FnOnce(&mut Orchestrator, &mut Surroundings<'_>) -> T) -> T {
+    fn with_orchestrator<T>(
+        &mut self,
+        act: impl FnOnce(&mut Orchestrator, &mut Disk, &mut Surroundings<'_>) -> T,
+    ) -> T {
         let mut around = Surroundings {
             now: self.now,
             wall: self.wall,
@@ -506,7 +449,7 @@ impl World {
             log: &mut self.log,
             events: &mut self.events,
         };
-        act(&mut self.orchestrator, &mut around)
+        act(&mut self.orchestrator, &mut self.disk, &mut around)
     }
 
     fn is_over(&self) -> bool {

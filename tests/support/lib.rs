@@ -5,10 +5,12 @@
 
 mod peer;
 mod stage;
+mod strace;
 mod watch;
 mod words;
 
 pub use peer::{Heard, Peer, frames, hello, result};
 pub use stage::{PRELUDE, Stage, python};
+pub use strace::Strace;
 pub use watch::{Watch, gone, within};
 pub use words::Words;

@@ -41,7 +41,8 @@ pub mod identity;
 mod kernel;
 pub mod peer;
 pub mod pidfd;
-mod planted;
+#[doc(hidden)]
+pub mod planted;
 pub mod sealed;
 pub mod slab;
 pub mod socket;

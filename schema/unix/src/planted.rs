@@ -3,14 +3,15 @@
 
 /// Whether this one is planted: `TRAINWIRE_PLANTED` names one of them.
 #[cfg(feature = "planted-faults")]
-pub(crate) fn is(name: &str) -> bool {
+pub fn is(name: &str) -> bool {
     static PLANTED: std::sync::LazyLock<Option<String>> =
         std::sync::LazyLock::new(|| std::env::var("TRAINWIRE_PLANTED").ok());
     PLANTED.as_deref() == Some(name)
 }
 
 /// Never.
+#[inline]
 #[cfg(not(feature = "planted-faults"))]
-pub(crate) const fn is(_name: &str) -> bool {
+pub const fn is(_name: &str) -> bool {
     false
 }

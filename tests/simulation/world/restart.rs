@@ -105,7 +105,7 @@ impl World {
             self.going.push((self.now + self.random.ms(0, 3_000), trainer));
         }
         self.orchestrator = Orchestrator::new(scheduler, self.orchestrator.last_connection());
-        self.with_orchestrator(|orchestrator, around| orchestrator.adopt(around, adoption));
+        self.with_orchestrator(|orchestrator, _, around| orchestrator.adopt(around, adoption));
         for (job, delivery, spooled) in spooled {
             self.decide(Input::Spooled { job, delivery, spooled });
         }

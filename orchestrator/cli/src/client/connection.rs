@@ -32,6 +32,12 @@ struct Refusal {
     text: String,
 }
 
+/// A whole answer.
+struct Answer {
+    status: StatusCode,
+    body: Bytes,
+}
+
 /// Why there is no answer.
 enum Problem {
     /// Nobody listens there.
@@ -48,8 +54,7 @@ impl Connection {
     /// # Errors
     /// No daemon, or its refusal.
     pub(crate) async fn get(&self, path: &str) -> Result<Value, Failure> {
-        let sent = self.send(Method::GET, path, None).await.map_err(|problem| self.explain(problem))?;
-        self.read(sent).await
+        self.ask(Method::GET, path, None).await.map_err(|problem| self.explain(problem))?.judge()
     }
 
     /// As [`Connection::get`], for an answer that is waited for; looks for a daemon that is being started
@@ -57,23 +62,13 @@ impl Connection {
     pub(crate) async fn get_patiently<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
         let mut tries_left = RESTART_TRIES;
         loop {
-            let problem = match self.send(Method::GET, path, None).await {
-                Ok(response) if response.status() != StatusCode::SERVICE_UNAVAILABLE => {
-                    match response.into_body().collect().await {
-                        Ok(body) => return decode(&body.to_bytes()),
-                        Err(error) => Problem::Broken(error.to_string()),
-                    }
+            match self.ask(Method::GET, path, None).await {
+                // One that is ending says so.
+                Ok(answer) if answer.status != StatusCode::SERVICE_UNAVAILABLE || tries_left == 0 => {
+                    return answer.judge();
                 }
-                // It is ending, or its journal has failed.
-                Ok(response) if tries_left == 0 => {
-                    let value: Value = self.read(response).await?;
-                    return serde_json::from_value(value).map_err(|error| garbled(&error.to_string()));
-                }
-                Ok(_) => Problem::Broken("the daemon is ending".to_owned()),
-                Err(problem) => problem,
-            };
-            if tries_left == 0 {
-                return Err(self.explain(problem));
+                Err(problem) if tries_left == 0 => return Err(self.explain(problem)),
+                _ => {}
             }
             tries_left -= 1;
             tokio::time::sleep(RESTART_INTERVAL).await;
@@ -84,9 +79,7 @@ impl Connection {
     /// As [`Connection::get`].
     pub(crate) async fn post(&self, path: &str, body: &impl Serialize) -> Result<Value, Failure> {
         let body = serde_json::to_vec(body).map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
-        let sent =
-            self.send(Method::POST, path, Some(body)).await.map_err(|problem| self.explain(problem))?;
-        self.read(sent).await
+        self.ask(Method::POST, path, Some(body)).await.map_err(|problem| self.explain(problem))?.judge()
     }
 
     /// The body as it comes.
@@ -98,8 +91,7 @@ impl Connection {
         if response.status().is_success() {
             return Ok(response.into_body());
         }
-        self.read(response).await.map(|_: Value| ())?;
-        Err(garbled("a refusal without words"))
+        Err(refusal(&Answer::read(response).await.map_err(|problem| self.explain(problem))?.body))
     }
 
     async fn send(
@@ -122,14 +114,9 @@ impl Connection {
         sender.send_request(request).await.map_err(broken)
     }
 
-    async fn read(&self, response: Response<Incoming>) -> Result<Value, Failure> {
-        let status = response.status();
-        let body = response.into_body().collect().await;
-        let body = body.map_err(|error| self.explain(Problem::Broken(error.to_string())))?.to_bytes();
-        if status.is_success() {
-            return serde_json::from_slice(&body).map_err(|error| garbled(&error.to_string()));
-        }
-        decode::<Value>(&body).and(Err(garbled("a refusal without words")))
+    /// With the whole answer.
+    async fn ask(&self, method: Method, path: &str, body: Option<Vec<u8>>) -> Result<Answer, Problem> {
+        Answer::read(self.send(method, path, body).await?).await
     }
 
     fn explain(&self, problem: Problem) -> Failure {
@@ -158,17 +145,34 @@ pub(crate) fn encoded(part: &str) -> String {
     utf8_percent_encode(part, PLAIN).to_string()
 }
 
-/// An answer, or the refusal that came instead.
-fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
-    if let Ok(Refusal { code, text }) = serde_json::from_slice(body) {
-        let exit = match code.as_str() {
-            "draining" | "shut_down" => Exit::CouldNotStart,
-            "journal_failed" => Exit::JournalFailed,
-            _ => Exit::Usage,
-        };
-        return Err(Failure::new(exit, format!("{text} ({code})")));
+impl Answer {
+    async fn read(response: Response<Incoming>) -> Result<Self, Problem> {
+        let status = response.status();
+        let body = response.into_body().collect().await;
+        let body = body.map_err(|error| Problem::Broken(error.to_string()))?.to_bytes();
+        Ok(Self { status, body })
     }
-    serde_json::from_slice(body).map_err(|error| garbled(&error.to_string()))
+
+    /// What was asked for, or the refusal that came instead.
+    fn judge<T: DeserializeOwned>(&self) -> Result<T, Failure> {
+        if !self.status.is_success() {
+            return Err(refusal(&self.body));
+        }
+        serde_json::from_slice(&self.body).map_err(|error| garbled(&error.to_string()))
+    }
+}
+
+fn refusal(body: &[u8]) -> Failure {
+    let Refusal { code, text } = match serde_json::from_slice(body) {
+        Ok(refusal) => refusal,
+        Err(error) => return garbled(&format!("a refusal without words: {error}")),
+    };
+    let exit = match code.as_str() {
+        "draining" | "shut_down" => Exit::CouldNotStart,
+        "journal_failed" => Exit::JournalFailed,
+        _ => Exit::Usage,
+    };
+    Failure::new(exit, format!("{text} ({code})"))
 }
 
 fn garbled(how: &str) -> Failure {

@@ -125,8 +125,11 @@ fn a_file_goes_to_the_trainer_by_its_name() {
     let ran = daemon.ask(&["submit", "--hyperparams-file=/dev/null", "--", "true"]);
     assert_eq!(ran.code, Some(2));
     assert!(ran.stderr.contains("/dev/null is no regular file"), "{}", ran.stderr);
-    let ran = daemon.ask(&["submit", "--param=lr=inf", "--", "true"]);
-    assert!(ran.code == Some(0) || ran.stderr.contains("infinite"), "{}", ran.stderr);
+    // In a spec infinity is a number, in JSON there is none.
+    sandbox.write("inf.toml", "command = [\"true\"]\nscript = true\n[defaults]\nparams = { lr = inf }\n");
+    let ran = daemon.ask(&["submit", "inf.toml"]);
+    assert_eq!(ran.code, Some(2));
+    assert!(ran.stderr.contains("lr is infinite or not a number"), "{}", ran.stderr);
 }
 
 #[test]
@@ -248,22 +251,15 @@ fn a_killed_daemon_loses_nothing_and_whoever_waits_goes_on_waiting() {
     daemon.signal(Signal::SIGKILL);
     daemon.wait();
     let daemon = Daemon::start(&sandbox, &[]);
+    let job = daemon.json(&["show", "survivor"]);
+    assert_eq!(job["tasks"]["running"], 1, "{job}");
+    let pids = fs::read_to_string(sandbox.path("pids")).unwrap();
+    assert_eq!(pids.lines().count(), 1, "it was not started again");
     sandbox.write("go", "");
+    // Before Linux 6.15 nobody can say how it ended, and it is done once more.
     let waited: Ran = waiting.wait_with_output().unwrap().into();
-    assert_eq!(
-        fs::read_to_string(sandbox.path("pids")).unwrap().lines().count(),
-        1,
-        "it was not started again"
-    );
-    assert_eq!(daemon.ask(&["logs", "survivor"]).stdout, "end\n");
-    let task = daemon.json(&["show", "survivor", "sh"]);
-    assert!(
-        waited.code == Some(0) || task["state"] != "succeeded",
-        "{task}{}{}",
-        waited.stdout,
-        waited.stderr
-    );
-    assert!(["succeeded", "dead"].contains(&task["state"].as_str().unwrap()), "{task}");
+    assert_eq!(waited.code, Some(0), "{}{}", waited.stdout, waited.stderr);
+    assert!(daemon.ask(&["logs", "survivor"]).stdout.starts_with("end\n"));
 }
 
 #[test]

@@ -6,12 +6,12 @@ use std::process::{Command, Stdio};
 
 /// See the module.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Strace;
+pub struct Strace;
 
 impl Strace {
     /// Skips where it is missing or forbidden, or fails where everything has to be there.
     #[expect(clippy::print_stderr, reason = "a skip says why")]
-    pub(crate) fn find() -> Option<Self> {
+    pub fn find() -> Option<Self> {
         let ran = Command::new("strace").args(["-qq", "-e", "trace=none", "true"]).status();
         if ran.is_ok_and(|status| status.success()) {
             return Some(Self);
@@ -22,20 +22,20 @@ impl Strace {
     }
 
     /// Runs a command; `what` is an expression of strace's `inject`.
-    pub(crate) fn inject(self, command: &Command, call: &str, what: &str) -> Command {
+    pub fn inject(self, command: &Command, call: &str, what: &str) -> Command {
         let (trace, inject) = (format!("trace={call}"), format!("inject={call}:{what}"));
         self.follow(command, &["-o", "/dev/null", "-e", &trace, "-e", &inject])
     }
 
     /// The same, of calls for this file only.
-    pub(crate) fn inject_at(self, path: &Path, command: &Command, call: &str, what: &str) -> Command {
+    pub fn inject_at(self, path: &Path, command: &Command, call: &str, what: &str) -> Command {
         let (trace, inject) = (format!("trace={call}"), format!("inject={call}:{what}"));
         let path = path.to_str().expect("UTF-8");
         self.follow(command, &["-o", "/dev/null", "-P", path, "-e", &trace, "-e", &inject])
     }
 
     /// Which calls a command makes, and how many of each a thread makes at most.
-    pub(crate) fn calls(self, command: &Command, log: &Path) -> BTreeMap<String, u32> {
+    pub fn calls(self, command: &Command, log: &Path) -> BTreeMap<String, u32> {
         let log_name = log.to_str().expect("UTF-8");
         let mut command = self.follow(command, &["-o", log_name]);
         assert!(command.status().expect("strace").success());
@@ -56,7 +56,8 @@ impl Strace {
         most
     }
 
-    fn follow(self, command: &Command, arguments: &[&str]) -> Command {
+    /// The same, with any arguments of strace.
+    pub fn follow(self, command: &Command, arguments: &[&str]) -> Command {
         let mut traced = Command::new("strace");
         traced.args(["-f", "-qq", "-e", "signal=none"]).args(arguments);
         traced.arg(command.get_program()).args(command.get_args());
