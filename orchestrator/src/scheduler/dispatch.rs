@@ -210,9 +210,10 @@ impl Scheduler {
         }
     }
 
-    /// Lets go of idle trainers no queued task can still come to. While the job is open any can.
+    /// Lets go of idle trainers no queued task can still come to. While the job is open any can; and where
+    /// no trainer can be started, an idle one is all there is for a task that comes back from another.
     fn release_idle(&mut self, now: Instant, job_no: JobNo) {
-        if self.state.job(job_no).is_some_and(|job| job.open) {
+        if self.state.job(job_no).is_some_and(|job| job.open || job.spec.command.is_empty()) {
             return;
         }
         while let Some(live) = self.jobs.get(&job_no)

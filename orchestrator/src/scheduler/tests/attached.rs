@@ -63,3 +63,24 @@ fn an_idle_attached_trainer_that_vanishes_is_forgotten_unharmed() {
     world.disconnect(attached);
     world.expect(&["T2 ended: ended, how is unknown", "> T2 forget"]);
 }
+
+#[test]
+fn an_idle_attached_trainer_stays_for_a_task_that_may_come_back() {
+    let mut world = World::new(
+        spec(|spec| {
+            spec.command.clear();
+            (spec.attach, spec.backoff_min) = (true, seconds(1));
+        }),
+        &["a"],
+    );
+    let dying = world.connect(hello(None, 5));
+    world.start(dying, 1);
+    let idle = world.connect(hello(None, 6));
+    world.exit(1, sigkill());
+    world.pass(seconds(2));
+    assert!(matches!(world.state(1), TaskState::Delivered(_)), "{:?}", world.state(1));
+    world.lines.clear();
+    world.start(idle, 2);
+    world.finish(idle, 2, Outcome::Succeeded);
+    assert!(world.lines().iter().any(|line| line.contains("bye")), "the job is done");
+}
