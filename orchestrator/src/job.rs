@@ -69,6 +69,9 @@ pub struct JobSpec {
     /// stand in `TRAINWIRE_PARAMS` as JSON, and its exit code is the outcome unless it connects.
     pub script: bool,
     /// Lets trainers started by hand join without a token. Default: only where `command` is empty.
+    ///
+    /// Without a command one that has nothing to do stays until the job is done: no other can be started
+    /// for a task that comes back.
     pub attach: bool,
     /// Tasks may come as long as it is open: see [`JobHandle::submit`](crate::JobHandle::submit). It ends
     /// after [`JobHandle::close`](crate::JobHandle::close), once all its tasks have.
