@@ -19,7 +19,7 @@ use tokio::io::Interest;
 use trainwire::{Job, TrainingTask};
 use trainwire_protocol::id::Delivery;
 use trainwire_protocol::message::{
-    Checkpoint, CheckpointRef, FromTrainer, Heartbeat, Report, TaskResult, ToTrainer,
+    Bye, Checkpoint, CheckpointRef, FromTrainer, Heartbeat, Report, TaskResult, ToTrainer,
 };
 use trainwire_tests::{Heard, Peer, Stage, Watch, frames, hello, result, within};
 use trainwire_unix::descriptors::refuse_descriptors;
@@ -86,6 +86,8 @@ async fn a_hundred_thousand_descriptors_leave_nothing_in_an_orchestrator() {
     }
     again.send(&[result(others.delivery, 1)]).await;
     hear_acks(&mut again, 1).await;
+    // Or it would be expected back.
+    again.send(&[FromTrainer::Bye(Bye { code: "leaving".to_owned(), text: String::new() })]).await;
     drop(again);
     settled(&before).await;
 
