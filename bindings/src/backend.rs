@@ -75,18 +75,18 @@ impl Backend {
         }
     }
 
-    /// Returns when the checkpoint is stored, or cannot be for the time being.
+    /// Returns when the checkpoint is stored (`true`), or cannot be for the time being.
     pub(crate) fn checkpoint(
         &self,
         py: Python<'_>,
         delivery: Delivery,
         at: CheckpointRef,
         metrics: Vec<Metric>,
-    ) -> PyResult<()> {
+    ) -> PyResult<bool> {
         match self {
             Self::Offline => {
                 offline::checkpoint(py, &at, &metrics);
-                Ok(())
+                Ok(true)
             }
             Self::Connected(connection) => connection.checkpoint(py, delivery, at, metrics),
         }

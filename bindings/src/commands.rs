@@ -109,7 +109,7 @@ impl Connection {
         delivery: Delivery,
         at: CheckpointRef,
         metrics: Vec<Metric>,
-    ) -> PyResult<()> {
+    ) -> PyResult<bool> {
         let taken = {
             let mut state = self.lock();
             let now = Instant::now();
@@ -119,10 +119,11 @@ impl Connection {
             taken
         };
         let seq = taken.map_err(|error| End::caller_error(py, &error))?;
-        let Some(seq) = seq else { return Ok(()) };
+        let Some(seq) = seq else { return Ok(false) };
         self.wait(py, |state| {
             let away = state.quiet || !state.session.is_open();
-            (away || !state.session.is_unacknowledged(delivery, seq)).then_some(())
+            let stored = !state.session.is_unacknowledged(delivery, seq);
+            (away || stored).then_some(stored)
         })
     }
 

@@ -5,15 +5,18 @@
 //! | --- | --- |
 //! | [`entry`] | `connect()`, `tasks()`, `current()`, the end of the process |
 //! | [`tasks`] [`task`] [`progress`] [`stop`] [`checkpoint`] | the classes |
+//! | [`announced`] | the list of checkpoints in a work folder |
 //! | [`buffer`] [`params`] [`encode`] | bytes and Python objects |
 //! | [`metrics`] [`outcome`] [`errors`] | values, exceptions, and back |
 //! | [`report`] [`call_sites`] [`rows`] | a report's way into the outbox: its call, its shape, its row |
+//! | [`tee`] | the same rows, for TensorBoard and others |
 //! | [`backend`] [`offline`] [`connection`] [`commands`] | where it goes |
 //! | [`wait`] [`reader`] [`transmit`] [`events`] [`io_thread`] [`poller`] | the shell around the session |
 //! | [`delivered`] [`slab`] | where the bytes of a task are |
 //! | [`vectors`] | what the tests feed the golden vectors to |
 //! | [`environment`] [`fork`] [`stacks`] [`spool`] [`end`] | processes, and how they end |
 
+mod announced;
 mod backend;
 mod buffer;
 mod call_sites;
@@ -45,6 +48,7 @@ mod stacks;
 mod stop;
 mod task;
 mod tasks;
+mod tee;
 mod transmit;
 mod vectors;
 mod wait;

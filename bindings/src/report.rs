@@ -93,7 +93,7 @@ impl<'a, 'py> Call<'a, 'py> {
     /// `None`, and nothing done, unless the row is made of plain numbers under known names.
     fn quickly(&self, task: &Task) -> Option<()> {
         let connection = task.connection()?;
-        if fork::in_forked_child() || task.run.ended() {
+        if fork::in_forked_child() || task.run.ended() || task.has_tee() {
             return None;
         }
         let mapping = match self.args.get(..self.positional)? {

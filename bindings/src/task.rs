@@ -19,7 +19,8 @@ use crate::connection::Connection;
 use crate::errors::{Class, raise};
 use crate::metrics::{self, Accept};
 use crate::stop::Run;
-use crate::{current, work_folder};
+use crate::tee::{self, Tee};
+use crate::{announced, current, params, work_folder};
 
 mod methods;
 
@@ -44,9 +45,13 @@ pub(crate) struct Task {
     params: OnceLock<Py<PyDict>>,
     /// `None`: one in the current folder.
     work_folder: Option<PathBuf>,
+    /// As the orchestrator knows it.
     last_checkpoint: Option<Checkpoint>,
+    /// The one that can be loaded, once somebody has asked.
+    offered: OnceLock<Option<Checkpoint>>,
     keep_going: bool,
     pub(crate) run: Arc<Run>,
+    tee: Tee,
     backend: Backend,
 }
 
@@ -74,8 +79,10 @@ impl Task {
             params: OnceLock::new(),
             work_folder: with.work_folder,
             last_checkpoint: with.last_checkpoint,
+            offered: OnceLock::new(),
             keep_going: with.keep_going,
             run: with.run,
+            tee: Tee::new(),
             backend,
         }
     }
@@ -101,7 +108,18 @@ impl Task {
             return metrics::unusable(py, "report()", "came after the end of its task");
         }
         self.backend.report(py, &self.run, step, epoch, &row);
+        self.tee.report(py, || self.tee_run(py), (step, epoch), &row);
         Ok(())
+    }
+
+    /// Whether rows go to others, too.
+    pub(crate) fn has_tee(&self) -> bool {
+        self.tee.is_active()
+    }
+
+    fn tee_run<'py>(&self, py: Python<'py>) -> tee::Run<'py> {
+        let params = params::decode(py, &self.buffer.hyperparams_bytes()).ok();
+        tee::Run { job_id: self.job_id.bind(py).clone(), task_id: self.task_id.bind(py).clone(), params }
     }
 
     /// It is this process's one task: the orchestrator learns that at once, so that it hands the next
@@ -128,6 +146,7 @@ impl Task {
         if !self.run.end() {
             return Ok(false);
         }
+        self.tee.close(py, &metrics);
         let finished = self.backend.finish(py, &self.run, outcome, metrics);
         if !self.run.ended() {
             return finished.map(|()| true); // the result was not one that can be sent
@@ -160,6 +179,27 @@ impl Task {
         }
         let task_id = if self.offline { None } else { Some(self.buffer.task_id()) };
         Ok(work_folder::without_orchestrator(self.job_id.bind(py).to_str()?, task_id))
+    }
+
+    /// The newest checkpoint that is still there; of one that is gone a warning tells.
+    fn offered(&self, py: Python<'_>) -> Option<&Checkpoint> {
+        let find = || {
+            let recorded = self.last_checkpoint.as_ref()?;
+            if announced::is_there(recorded.path().as_ref()) {
+                return Some(recorded.clone());
+            }
+            let folder = self.work_folder(py).ok();
+            let older = folder.and_then(|folder| announced::newest(&folder)).map(Checkpoint::from);
+            let instead = older.as_ref().map_or("nothing".to_owned(), |older| older.path().to_owned());
+            let text = format!("the checkpoint {} is gone; offering {instead}", recorded.path());
+            metrics::warn(py, &text);
+            older
+        };
+        if self.offered.get().is_none() {
+            let found = find(); // the warning is Python, and may come back here
+            let _ = self.offered.set(found);
+        }
+        self.offered.get().and_then(Option::as_ref)
     }
 
     fn end_once(&self, py: Python<'_>, outcome: Outcome, metrics: Vec<Metric>) -> PyResult<()> {

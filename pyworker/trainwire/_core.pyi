@@ -140,7 +140,10 @@ class Task:
         """
     @property
     def last_checkpoint(self) -> Checkpoint | None:
-        """The newest stored checkpoint of earlier attempts."""
+        """The newest stored checkpoint of earlier attempts that is still there.
+
+        Of one that is not, a warning tells; an older one is offered in its place.
+        """
     @property
     def resume_path(self) -> str | None:
         """The path of `last_checkpoint`."""
@@ -179,11 +182,13 @@ class Task:
         step: float | None = None,
         epoch: float | None = None,
         metrics: Mapping[str, Any] | None = None,
+        keep_last: int | None = None,
     ) -> None:
         """Announces a checkpoint, which must exist. It is fsynced first.
 
         Returns when the orchestrator has stored it, so older ones can be deleted then; it does not
-        wait for an orchestrator that is away.
+        wait for an orchestrator that is away. `keep_last`: then delete all but so many of those this
+        task has announced, on any attempt, within `workdir`; what lies elsewhere stays.
         """
     def finish(self, result: Mapping[str, Any] | None = None, /, **kw: Any) -> None:
         """Ends the task with its result: numbers and texts.

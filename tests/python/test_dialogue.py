@@ -66,14 +66,15 @@ def test_what_is_delivered_with_a_task(orchestrator: Orchestrator, start: Start,
         print(task.ended, trainwire.current())
     """)
     peer = orchestrator.accept().welcome()
-    checkpoint = wire.make("CheckpointRef", path="/old/model.pt", step=40, epoch=3.0)
+    (tmp_path / "model.pt").touch()
+    checkpoint = wire.make("CheckpointRef", path=str(tmp_path / "model.pt"), step=40, epoch=3.0)
     work = tmp_path / "work" / "t1"
     peer.deliver(1, wire.task(max_epochs=33), attempt=2, work=str(work), lastCheckpoint=checkpoint)
     result = peer.acked_result()
     assert result.outcome == wire.messages().Outcome.Succeeded
     assert trainer.ends().splitlines() == [
         "t1 sgd job-1 33 2",
-        'False True /old/model.pt Checkpoint(path="/old/model.pt", step=40, epoch=3)',
+        f'False True {tmp_path}/model.pt Checkpoint(path="{tmp_path}/model.pt", step=40, epoch=3)',
         f"{work} True",
         "True None",
     ]

@@ -12,6 +12,7 @@ use pyo3::types::{PyDict, PyIterator, PyType};
 use trainwire_protocol::message::CheckpointRef;
 
 use super::Task;
+use crate::announced;
 use crate::buffer::Buffer;
 use crate::checkpoint::Checkpoint;
 use crate::errors::{Class, raise};
@@ -58,13 +59,13 @@ impl Task {
     }
 
     #[getter]
-    fn last_checkpoint(&self) -> Option<Checkpoint> {
-        self.last_checkpoint.clone()
+    fn last_checkpoint(&self, py: Python<'_>) -> Option<Checkpoint> {
+        self.offered(py).cloned()
     }
 
     #[getter]
-    fn resume_path(&self) -> Option<&str> {
-        self.last_checkpoint.as_ref().map(Checkpoint::path)
+    fn resume_path(&self, py: Python<'_>) -> Option<&str> {
+        self.offered(py).map(Checkpoint::path)
     }
 
     #[getter]
@@ -110,7 +111,7 @@ impl Task {
         Ok(())
     }
 
-    #[pyo3(signature = (path, *, step=None, epoch=None, metrics=None))]
+    #[pyo3(signature = (path, *, step=None, epoch=None, metrics=None, keep_last=None))]
     fn checkpoint(
         &self,
         py: Python<'_>,
@@ -118,8 +119,14 @@ impl Task {
         step: Option<&Bound<'_, PyAny>>,
         epoch: Option<&Bound<'_, PyAny>>,
         metrics: Option<&Bound<'_, PyAny>>,
+        keep_last: Option<i64>,
     ) -> PyResult<()> {
         self.backend.refuse_in_child(py, "checkpoint()")?;
+        let keep_last = match keep_last.map(usize::try_from) {
+            None => None,
+            Some(Ok(keep)) if keep > 0 => Some(keep),
+            _ => return Err(PyValueError::new_err("keep_last must be 1 or more")),
+        };
         let metrics = metrics::collect(metrics, None, Accept::NumbersAndTexts)?;
         let step = metrics::integer_or_warn(step, "step")?;
         let epoch = metrics::number_or_warn(epoch, "epoch")?;
@@ -134,7 +141,20 @@ impl Task {
             }
             error.into()
         })?;
-        self.backend.checkpoint(py, self.run.delivery, CheckpointRef { path, step, epoch }, metrics)
+        let at = CheckpointRef { path, step, epoch };
+        let folder = self.work_folder(py)?;
+        let stored = self.backend.checkpoint(py, self.run.delivery, at.clone(), metrics)?;
+        if self.offline && !folder.exists() {
+            return Ok(()); // a script that keeps its checkpoints elsewhere
+        }
+        let listed = py.detach(|| {
+            announced::add(&folder, &at)?;
+            keep_last.filter(|_| stored).map_or(Ok(()), |keep| announced::keep_last(&folder, keep))
+        });
+        if let Err(error) = listed {
+            metrics::warn(py, &format!("older checkpoints in {} stay: {error}", folder.display()));
+        }
+        Ok(())
     }
 
     #[pyo3(signature = (result=None, /, **kw))]
