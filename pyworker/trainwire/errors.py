@@ -7,9 +7,12 @@ and may change.
 from __future__ import annotations
 
 __all__ = [
+    "ConflictError",
     "ConnectError",
+    "DaemonError",
     "Fatal",
     "ForkedError",
+    "NoDaemonError",
     "NotOwnerError",
     "ParamsError",
     "ProtocolError",
@@ -17,6 +20,7 @@ __all__ = [
     "Retry",
     "Stopped",
     "TaskStateError",
+    "TasksFailedError",
     "TrainwireError",
 ]
 
@@ -72,6 +76,30 @@ class ForkedError(TaskStateError):
     """A forked child can read the task; reporting and ending it is for the parent."""
 
     code = "forked"
+
+
+class DaemonError(TrainwireError):
+    """The daemon refused what was asked of it; `code` and text are its own."""
+
+    code = "daemon_refused"
+
+
+class ConflictError(DaemonError):
+    """The id of the job or task is taken by other content: `job_conflict`, `task_conflict`."""
+
+    code = "job_conflict"
+
+
+class NoDaemonError(DaemonError):
+    """No daemon answers, or none could be started."""
+
+    code = "no_daemon"
+
+
+class TasksFailedError(TrainwireError):
+    """Tasks of a job were given up; the text names each with its cause and its log."""
+
+    code = "tasks_failed"
 
 
 class Retry(Exception):

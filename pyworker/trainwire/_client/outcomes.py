@@ -1,0 +1,204 @@
+"""What came of a job's tasks, as a table."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+from trainwire._client import table
+from trainwire._client.control import Control
+from trainwire.errors import TasksFailedError
+
+if TYPE_CHECKING:
+    import pandas
+
+__all__ = ["Result", "Results", "params_of", "results", "rows"]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One task."""
+
+    task: str
+    state: str
+    """One of `waiting`, `delivered`, `running`, `stopping`, `stuck`; in the end `succeeded`, `cancelled`,
+    `stopped` or `dead`."""
+    attempts: int
+    """Those that reached the trainer's code."""
+    params: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, Any] = field(default_factory=dict)
+    """The last value of each that was reported, and above them what the task finished with."""
+    error: str | None = None
+    """Why it was given up."""
+    traceback: str | None = None
+    """Of the last attempt's exception."""
+    checkpoint: str | None = None
+    """The newest of any attempt."""
+    log: str | None = None
+    """The file its last trainer wrote to."""
+    duration_s: float | None = None
+    """Of the last attempt."""
+
+
+class Results(Sequence[Result]):
+    """A job's tasks in the order of their submission, each a `Result`."""
+
+    def __init__(self, job_id: str, found: Sequence[Result]) -> None:
+        self.job_id = job_id
+        self._rows = list(found)
+
+    @overload
+    def __getitem__(self, place: int | str) -> Result: ...
+    @overload
+    def __getitem__(self, place: slice) -> Results: ...
+    def __getitem__(self, place: int | str | slice) -> Result | Results:
+        """By place, or by the task's id."""
+        if isinstance(place, slice):
+            return Results(self.job_id, self._rows[place])
+        if isinstance(place, int):
+            return self._rows[place]
+        for row in self._rows:
+            if row.task == place:
+                return row
+        raise KeyError(f"{self.job_id} has no task {place!r}")
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[Result]:
+        return iter(self._rows)
+
+    def best(self, metric: str, mode: Literal["min", "max"] = "min") -> Result:
+        """The task that succeeded, or was stopped, with the smallest or largest last value of this metric."""
+        if mode not in ("min", "max"):
+            raise ValueError(f'mode is {mode!r}, and must be "min" or "max"')
+        ended = [row for row in self._rows if row.state in ("succeeded", "stopped")]
+        valued = [row for row in ended if _is_number(row.metrics.get(metric))]
+        if not valued:
+            known = sorted({name for row in ended for name in row.metrics})
+            there = f"there are {', '.join(known)}" if known else "none has any metric"
+            raise ValueError(f"no task that succeeded or was stopped has the metric {metric!r}; {there}")
+        pick = min if mode == "min" else max
+        return pick(valued, key=lambda row: row.metrics[metric])
+
+    @property
+    def failures(self) -> list[Result]:
+        """The tasks that were given up."""
+        return [row for row in self._rows if row.state == "dead"]
+
+    def raise_for_failures(self) -> None:
+        """Raises `TasksFailedError`, which names each task that was given up with its cause and its log."""
+        if failures := self.failures:
+            lines = [
+                f"{row.task}: {row.error}" + (f"\n    log: {row.log}" if row.log else "") for row in failures
+            ]
+            raise TasksFailedError(
+                f"{len(failures)} of {len(self)} tasks of {self.job_id} failed\n  " + "\n  ".join(lines)
+            )
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """Flat rows with the same keys in all: `params.lr`, `metrics.val/loss`."""
+        names = [
+            *dict.fromkeys(f"params.{name}" for row in self._rows for name in row.params),
+            *dict.fromkeys(f"metrics.{name}" for row in self._rows for name in row.metrics),
+        ]
+        flat = []
+        for row in self._rows:
+            values = {f"params.{name}": value for name, value in row.params.items()}
+            values |= {f"metrics.{name}": value for name, value in row.metrics.items()}
+            flat.append(
+                {"task": row.task, "state": row.state, "attempts": row.attempts}
+                | {name: values.get(name) for name in names}
+                | {"duration_s": row.duration_s, "error": row.error, "log": row.log}
+            )
+        return flat
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """A row a task; columns as in `to_dicts`. Needs pandas."""
+        try:
+            import pandas
+        except ImportError:
+            raise ImportError("to_pandas() needs pandas: pip install pandas") from None
+        return pandas.DataFrame(self.to_dicts())
+
+    def to_csv(self, path: str | PathLike[str]) -> None:
+        """Columns as in `to_dicts`, with a line of their names."""
+        flat = self.to_dicts()
+        with Path(path).open("w", newline="") as file:
+            writer = csv.DictWriter(file, flat[0].keys() if flat else ["task", "state", "attempts"])
+            writer.writeheader()
+            writer.writerows(flat)
+
+    def to_parquet(self, path: str | PathLike[str]) -> None:
+        """Columns as in `to_dicts`. Needs pyarrow."""
+        try:
+            import pyarrow
+            import pyarrow.parquet
+        except ImportError:
+            raise ImportError("to_parquet() needs pyarrow: pip install pyarrow") from None
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(self.to_dicts()), path)
+
+    def __repr__(self) -> str:
+        return table.text(self.job_id, self._rows)
+
+    def _repr_html_(self) -> str:
+        return table.html(self.job_id, self._rows)
+
+
+def results(
+    control: Control,
+    job_id: str,
+    tasks: list[dict[str, Any]],
+    params: Mapping[str, Mapping[str, Any]],
+    metrics_file: Callable[[str], Path],
+) -> Results:
+    """Puts together what the daemon says of the tasks, why it gave some up, and the rows they reported."""
+    letters = (
+        control.get("/v1/dead-letters", job=job_id) if any(task["state"] == "dead" for task in tasks) else []
+    )
+    last_words = {letter["task"]: (letter["evidence"] or [{}])[-1] for letter in letters}
+    found = []
+    for task in tasks:
+        outcome, evidence = task.get("outcome") or {}, last_words.get(task["task"], {})
+        reported: dict[str, Any] = {}
+        for row in rows(metrics_file(task["task"])):
+            reported |= row["metrics"]
+        duration_ms = outcome.get("duration_ms")
+        found.append(
+            Result(
+                task=task["task"],
+                state=task["state"],
+                attempts=task["starts"],
+                params=dict(params.get(task["task"], {})),
+                metrics={**reported, **(outcome.get("metrics") or {})},
+                error=outcome.get("cause"),
+                traceback=(evidence.get("error") or {}).get("traceback"),
+                checkpoint=task.get("checkpoint"),
+                log=outcome.get("log"),
+                duration_s=None if duration_ms is None else duration_ms / 1000,
+            )
+        )
+    return Results(job_id, found)
+
+
+def rows(path: Path) -> list[dict[str, Any]]:
+    """Reported rows; the last line may be half written."""
+    try:
+        lines = path.read_bytes().splitlines(keepends=True)
+    except OSError:  # none yet, or a task whose id is no file name
+        return []
+    return [json.loads(line) for line in lines if line.endswith(b"\n")]
+
+
+def params_of(requests: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {request["task_id"]: request.get("params", {}) for request in requests}
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)

@@ -1,0 +1,202 @@
+"""What was said in Python, as the daemon wants it: a spec and its tasks."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shlex
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Literal, TypedDict
+
+from trainwire._client.combinations import Combination, plain
+
+__all__ = ["Command", "Duration", "Limits", "TaskSpec", "job_request", "limits_of", "task_requests"]
+
+Command = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+Duration = float | str | timedelta
+"""Seconds, a `timedelta`, or a text such as `"10m"` or `"1h30m"`."""
+
+
+class Limits(TypedDict, total=False):
+    """What a job may take, and when it is given up; see the reference of the spec for defaults."""
+
+    gpus: int
+    slots: int
+    window: int
+    poll_us: int
+    slab: int
+    """In bytes."""
+    durability: Literal["durable", "volatile"]
+    max_failures: int
+    max_losses: int
+    replace_after_failure: bool
+    recv_timeout: Duration
+    start_timeout: Duration
+    stall_timeout: Duration | None
+    lost_timeout: Duration
+    stop_grace: Duration
+    term_grace: Duration
+    orphan_timeout: Duration
+    backoff_min: Duration
+    backoff_max: Duration
+
+
+class TaskSpec(TypedDict, total=False):
+    """One task of `tasks=[…]`."""
+
+    task_id: str
+    params: Mapping[str, Any]
+    max_epochs: int
+    model_name: str
+    hyperparams_file: str | os.PathLike[str]
+    """Goes to the trainer byte for byte, instead of `params`."""
+
+
+def job_request(
+    command: Command,
+    tasks: list[dict[str, Any]],
+    *,
+    job_id: str | None,
+    trainers: int,
+    open: bool,  # noqa: A002 - the spec's word
+    script: bool | None,
+    environment: Mapping[str, str] | None,
+    working_dir: str | os.PathLike[str] | None,
+    limits: Limits,
+) -> dict[str, Any]:
+    """The body of `POST /v1/jobs`. The command runs here, and `python` in it is this Python."""
+    words = words_of(command)
+    small = all(
+        "hyperparams_file" not in task and len(repr(task["params"])) < SCRIPT_PARAMS_SIZE_MAX
+        for task in tasks
+    )
+    spec: dict[str, Any] = {
+        "job_id": job_id or _job_id(stem_of(words)),
+        "command": words,
+        "environment": _environment(environment or {}),
+        "working_dir": str(Path(working_dir or ".").absolute()),
+        "script": small if script is None else script,
+        "open": open,
+        "trainers": trainers,
+        **limits_of(limits),
+    }
+    return {"spec": spec, "tasks": tasks}
+
+
+def task_requests(
+    name: str,
+    *,
+    params: Mapping[str, Any] | None,
+    combinations: list[Combination],
+    tasks: Iterable[TaskSpec] | None,
+    max_epochs: int | None,
+    model_name: str | None,
+) -> list[dict[str, Any]]:
+    """Every combination and every task of its own, on top of `params`; one named `name` if there are none."""
+    common = plain(dict(params or {}), "params")
+    said: list[TaskSpec] = [{"task_id": task_id, "params": values} for task_id, values in combinations]
+    said += list(tasks or [])
+    if not said and tasks is None:
+        said = [{"task_id": name}]
+    requests = []
+    for place, task in enumerate(said):
+        if unknown := set(task) - set(TaskSpec.__annotations__):
+            known = ", ".join(TaskSpec.__annotations__)
+            raise TypeError(f"tasks[{place}] has the unknown key {min(unknown)!r}; there are {known}")
+        request: dict[str, Any] = {
+            "task_id": task.get("task_id", f"{name}-{place}"),
+            "model_name": task.get("model_name", model_name or name),
+        }
+        if epochs := task.get("max_epochs", max_epochs):
+            request["max_epochs"] = epochs
+        if file := task.get("hyperparams_file"):
+            request["hyperparams_file"] = str(Path(file).absolute())
+        else:
+            request["params"] = {**common, **plain(dict(task.get("params", {})), "params")}
+        requests.append(request)
+    return requests
+
+
+def limits_of(limits: Mapping[str, Any]) -> dict[str, Any]:
+    """Durations in milliseconds."""
+    return {
+        name: _milliseconds(name, value) if name in DURATIONS else value for name, value in limits.items()
+    }
+
+
+def words_of(command: Command) -> list[str]:
+    """A text is split as a shell would; a script that ends in `.py` is run by this Python."""
+    if isinstance(command, str):
+        words = shlex.split(command)
+    elif isinstance(command, os.PathLike):
+        words = [os.fspath(command)]
+    else:
+        words = [os.fspath(word) for word in command]
+    if not words:
+        raise ValueError('the command is empty; give a script or a program, e.g. "train.py"')
+    return [sys.executable, *words] if words[0].endswith(".py") else words
+
+
+def stem_of(words: Sequence[str]) -> str:
+    """What is run, in one word: `train` of `python train.py` and of `python -m lab.train`."""
+    if "-m" in words[:-1]:
+        return words[words.index("-m") + 1].rpartition(".")[2]
+    script = next((word for word in words if word.endswith((".py", ".sh")) and not word.isspace()), words[0])
+    return Path(script).stem or "task"
+
+
+def _environment(said: Mapping[str, str]) -> dict[str, str]:
+    """What makes the command the one that was meant; a virtual environment need not be activated."""
+    found = {name: os.environ[name] for name in SUBMITTERS_VARIABLES if name in os.environ}
+    if sys.prefix != sys.base_prefix:
+        scripts = str(Path(sys.executable).parent)
+        path = found.get("PATH", os.defpath)
+        if path.split(os.pathsep)[0] != scripts:
+            found["PATH"] = f"{scripts}{os.pathsep}{path}"
+    return {**found, **said}
+
+
+def _job_id(stem: str) -> str:
+    """E.g. `train-20261123-204710-3f9a`."""
+    letters = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in stem)
+    name = "-".join(part for part in letters.split("-") if part)[:40].strip("-") or "job"
+    return f"{name}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
+
+
+def _milliseconds(name: str, value: Duration | None) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, timedelta):
+        return round(value.total_seconds() * 1000)
+    if isinstance(value, str):
+        return _parsed(name, value)
+    return round(value * 1000)
+
+
+def _parsed(name: str, text: str) -> int:
+    total, digits = 0, ""
+    rest = text
+    while rest:
+        digits = rest[: len(rest) - len(rest.lstrip("0123456789"))]
+        unit = next((unit for unit in UNITS if rest[len(digits) :].startswith(unit)), None)
+        if not digits or unit is None:
+            raise ValueError(f'{name} is {text!r}; write seconds, or a text such as "90s", "10m" or "1h30m"')
+        total += int(digits) * UNITS[unit]
+        rest = rest[len(digits) + len(unit) :]
+    return total
+
+
+DURATIONS = {name for name in Limits.__annotations__ if name.endswith(("_timeout", "_grace", "_min", "_max"))}
+
+# In milliseconds; `ms` before `m`.
+UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000}
+
+# The same as of the command line.
+SUBMITTERS_VARIABLES = ("PATH", "PYTHONPATH", "VIRTUAL_ENV", "CONDA_PREFIX", "LD_LIBRARY_PATH")
+
+# A script that does not know trainwire finds its parameters in a variable, which the kernel allows 128 KiB.
+SCRIPT_PARAMS_SIZE_MAX = 64 << 10

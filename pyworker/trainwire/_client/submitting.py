@@ -1,0 +1,220 @@
+"""The functions `trainwire.submit`, `run`, `sweep`, `job` and `results`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trainwire._client import combinations, display, embedded, outcomes
+from trainwire._client.control import Control, default_state_dir
+from trainwire._client.jobs import Job
+from trainwire._client.outcomes import Results
+from trainwire._client.request import Command, Limits, TaskSpec, job_request, stem_of, task_requests, words_of
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+__all__ = ["Daemon", "job", "results", "run", "submit", "sweep"]
+
+Daemon = bool | str | PathLike[str] | None
+
+
+class SaidOfSweep(Limits, total=False):
+    """What `submit` takes, but for the grid."""
+
+    params: Mapping[str, Any] | None
+    job_id: str | None
+    trainers: int
+    max_epochs: int | None
+    model_name: str | None
+    script: bool | None
+    environment: Mapping[str, str] | None
+    working_dir: str | PathLike[str] | None
+    daemon: Daemon
+
+
+class Said(SaidOfSweep, total=False):
+    """What `submit` takes, but for `open`."""
+
+    grid: Mapping[str, Iterable[Any]] | None
+    tasks: Iterable[TaskSpec] | None
+
+
+def submit(
+    command: Command,
+    *,
+    params: Mapping[str, Any] | None = None,
+    grid: Mapping[str, Iterable[Any]] | None = None,
+    tasks: Iterable[TaskSpec] | None = None,
+    job_id: str | None = None,
+    trainers: int = 1,
+    max_epochs: int | None = None,
+    model_name: str | None = None,
+    open: bool = False,  # noqa: A002 - the spec's word
+    script: bool | None = None,
+    environment: Mapping[str, str] | None = None,
+    working_dir: str | PathLike[str] | None = None,
+    daemon: Daemon = None,
+    **limits: Unpack[Limits],
+) -> Job:
+    """Submits a job; returns when it is on the disk. The same id and content again is the same job.
+
+    Args:
+        command: The trainer, e.g. `"train.py"` or `["torchrun", "train.py"]`. It need not know trainwire.
+            A script that ends in `.py` is run by this Python.
+        params: Parameters of every task.
+        grid: Values of parameters; every combination is a task.
+        tasks: More tasks, each with a `task_id` and `params` that go over the common ones.
+        job_id: Letters and digits with single `.`, `_` and `-` between them, at most 76. Default: the
+            script's name, the time in UTC and four random digits.
+        trainers: Processes at a time.
+        max_epochs: Of every task; 10 unless set.
+        model_name: Of every task; the script's name unless set.
+        open: More tasks may come by `Job.add`, until `Job.close`.
+        script: Whether the command need not know trainwire. Default: yes, unless parameters are too large
+            for a variable of the environment.
+        environment: Variables of the trainers, above those of the daemon.
+        working_dir: Where the command runs; here unless set.
+        daemon: `None` takes the daemon that runs, and starts one of this process's own, which ends with it,
+            where none does. A folder names another daemon, `True` wants one that runs, `False` an own one.
+        limits: `gpus`, `max_failures`, `max_losses`, `stall_timeout` and so on, as in a spec. Durations are
+            seconds, or texts such as `"10m"`.
+
+    Raises:
+        ConflictError: The id is taken by other content.
+        DaemonError: The daemon refused it; `code` says why.
+        NoDaemonError: No daemon answers, or none could be started.
+    """
+    found = combinations.grid_of(grid) if grid else []
+    return _submit(
+        command,
+        found,
+        params=params,
+        tasks=[] if open and tasks is None and not found else tasks,
+        job_id=job_id,
+        trainers=trainers,
+        max_epochs=max_epochs,
+        model_name=model_name,
+        open=open,
+        script=script,
+        environment=environment,
+        working_dir=working_dir,
+        daemon=daemon,
+        limits=limits,
+    )
+
+
+def run(command: Command, *, show: bool | None = None, **said: Unpack[Said]) -> Results:
+    """`submit`, and waits for the end.
+
+    Ctrl-C, or a notebook's interrupt, asks the trainers to save a checkpoint and stop, waits for them, and
+    raises `KeyboardInterrupt` then; a second one kills them. `trainwire.results(job_id)` has what there is.
+
+    Args:
+        command: As for `submit`, with everything else it takes.
+        show: Whether to show what happens: a line a task on standard error, in a notebook a table that
+            changes. Default: in a notebook only.
+    """
+    return _run_to_its_end(submit(command, **said), show)
+
+
+def sweep(
+    command: Command,
+    grid: Mapping[str, Iterable[Any]] | None = None,
+    *,
+    random: Mapping[str, Any] | None = None,
+    samples: int | None = None,
+    seed: int = 0,
+    show: bool | None = None,
+    **said: Unpack[SaidOfSweep],
+) -> Results:
+    """`run` over a grid, or over random samples.
+
+    Args:
+        command: As for `submit`, with everything else it takes.
+        grid: Values of parameters; every combination is a task.
+        random: What to draw each parameter from: a list is one of these; `(low, high)` a number between them,
+            whole where both are whole; `("log", low, high)` one that is even over orders of magnitude.
+        samples: How many draws.
+        seed: The same seed draws the same.
+        show: As for `run`.
+    """
+    if (grid is None) == (random is None):
+        raise TypeError("sweep() takes a grid, or random with samples: one of them")
+    if random is None:
+        return run(command, grid=grid, show=show, **said)
+    if samples is None:
+        raise TypeError("sweep(random=…) needs samples=: how many draws")
+    drawn = combinations.samples_of(random, samples, seed)
+    tasks: list[TaskSpec] = [{"task_id": task_id, "params": values} for task_id, values in drawn]
+    return run(command, tasks=tasks, show=show, **said)
+
+
+def job(job_id: str, *, daemon: Daemon = None) -> Job:
+    """A job that was submitted before, by whomever. Raises `DaemonError` (`no_such_job`)."""
+    found = Job(_control(daemon), job_id)
+    found.show()
+    return found
+
+
+def results(job: Job | str, *, daemon: Daemon = None) -> Results:
+    """What came of a job, by its id or itself."""
+    found = job if isinstance(job, Job) else globals()["job"](job, daemon=daemon)
+    return found.results()
+
+
+def _submit(
+    command: Command,
+    found: list[combinations.Combination],
+    *,
+    params: Mapping[str, Any] | None,
+    tasks: Iterable[TaskSpec] | None,
+    max_epochs: int | None,
+    model_name: str | None,
+    daemon: Daemon,
+    **job: Any,
+) -> Job:
+    requests = task_requests(
+        stem_of(words_of(command)),
+        params=params,
+        combinations=found,
+        tasks=tasks,
+        max_epochs=max_epochs,
+        model_name=model_name,
+    )
+    request = job_request(command, requests, **job)
+    control = _control(daemon)
+    answer = control.post("/v1/jobs", request)
+    return Job(control, answer["job"], outcomes.params_of(requests))
+
+
+def _run_to_its_end(job: Job, show: bool | None) -> Results:
+    watcher = display.watcher(show)
+    try:
+        if watcher is None:
+            job.wait()
+        else:
+            watcher.watch(job)
+    except KeyboardInterrupt as interrupt:
+        try:
+            job.stop()
+        except KeyboardInterrupt:
+            job.stop(kill=True)
+        interrupt.add_note(f"the job was stopped; trainwire.results({job.job_id!r}) has what there is")
+        raise
+    found = job.results()
+    if watcher is not None:
+        watcher.close(found)
+    return found
+
+
+def _control(daemon: Daemon) -> Control:
+    if isinstance(daemon, str | PathLike):
+        return Control(Path(daemon).absolute())
+    if daemon is not False:
+        default = Control(default_state_dir())
+        if daemon is True or default.listens():
+            return default
+    return embedded.server().control

@@ -1,0 +1,149 @@
+"""What is said in Python becomes what the daemon is asked."""
+
+from __future__ import annotations
+
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from trainwire._client import combinations, request
+from trainwire._client.display import Board
+from trainwire._client.outcomes import Result, Results
+
+
+def test_commands() -> None:
+    assert request.words_of("train.py --fast 'a b'") == [sys.executable, "train.py", "--fast", "a b"]
+    assert request.words_of("torchrun train.py") == ["torchrun", "train.py"]
+    assert request.words_of(Path("lab/train.py")) == [sys.executable, "lab/train.py"]
+    assert request.words_of(["sh", "-c", "exit 3"]) == ["sh", "-c", "exit 3"]
+    with pytest.raises(ValueError, match="empty"):
+        request.words_of("")
+    assert request.stem_of(["python", "lab/train.py"]) == "train"
+    assert request.stem_of(["python", "-m", "lab.fit"]) == "fit"
+    assert request.stem_of(["./run"]) == "run"
+
+
+def test_durations_are_milliseconds() -> None:
+    said = request.limits_of(
+        {"stop_grace": 1.5, "stall_timeout": "1h30m", "lost_timeout": timedelta(seconds=2), "gpus": 1}
+    )
+    assert said == {"stop_grace": 1500, "stall_timeout": 5_400_000, "lost_timeout": 2000, "gpus": 1}
+    assert request.limits_of({"stall_timeout": None, "backoff_min": "250ms"}) == {
+        "stall_timeout": None,
+        "backoff_min": 250,
+    }
+    with pytest.raises(ValueError, match="stop_grace is 'soon'; write seconds, or a text such as \"90s\""):
+        request.limits_of({"stop_grace": "soon"})
+
+
+def test_grids() -> None:
+    found = combinations.grid_of({"lr": [0.1, 1e-5], "layers": range(1, 3), "bias": [True]})
+    assert [task_id for task_id, _ in found] == [
+        "lr=0.1,layers=1,bias=true",
+        "lr=0.1,layers=2,bias=true",
+        "lr=1e-05,layers=1,bias=true",
+        "lr=1e-05,layers=2,bias=true",
+    ]
+    assert found[3][1] == {"lr": 1e-5, "layers": 2, "bias": True}
+    for grid, wrong in [
+        ({"lr": []}, "no values"),
+        ({"lr": [1, 1]}, "lr=1 is in the grid twice"),
+        ({"lr": "adam"}, "give a list"),
+        ({"a": range(1000), "b": range(1000)}, "1000000 tasks, at most 100000"),
+    ]:
+        with pytest.raises((TypeError, ValueError), match=wrong):
+            combinations.grid_of(grid)  # type: ignore[arg-type]
+
+
+def test_samples_are_the_same_for_the_same_seed() -> None:
+    space = {"lr": ("log", 1e-5, 1e-1), "layers": (1, 4), "dropout": (0.0, 0.5), "kind": ["a", "b"]}
+    drawn = combinations.samples_of(space, 50, seed=3)
+    assert drawn == combinations.samples_of(space, 50, seed=3) != combinations.samples_of(space, 50, seed=4)
+    assert [task_id for task_id, _ in drawn][:2] == ["sample-00", "sample-01"]
+    for _, params in drawn:
+        assert 1e-5 <= params["lr"] <= 1e-1 and 0 <= params["dropout"] <= 0.5
+        assert params["layers"] in (1, 2, 3, 4) and params["kind"] in ("a", "b")
+    assert {params["layers"] for _, params in drawn} == {1, 2, 3, 4}
+    assert sum(params["lr"] < 1e-3 for _, params in drawn) in range(10, 41)
+    with pytest.raises(TypeError, match="lr: 'wide' does not say what to draw from"):
+        combinations.samples_of({"lr": "wide"}, 1, seed=0)
+
+
+def test_values_of_other_libraries_become_plain() -> None:
+    numpy = pytest.importorskip("numpy")
+    found = combinations.plain({"a": numpy.float32(0.5), "b": numpy.arange(2), "c": Path("x")}, "params")
+    assert found == {"a": 0.5, "b": [0, 1], "c": "x"} and type(found["a"]) is float
+    with pytest.raises(ValueError, match=r"params.a is nan, which JSON does not have"):
+        combinations.plain({"a": float("nan")}, "params")
+    with pytest.raises(TypeError, match=r"params.a is a object"):
+        combinations.plain({"a": object()}, "params")
+
+
+def test_tasks_of_their_own() -> None:
+    [task] = request.task_requests(
+        "train", params={"a": 1}, combinations=[], tasks=None, max_epochs=3, model_name=None
+    )
+    assert task == {"task_id": "train", "model_name": "train", "max_epochs": 3, "params": {"a": 1}}
+    with pytest.raises(TypeError, match=r"tasks\[0\] has the unknown key 'lr'; there are .*task_id"):
+        request.task_requests(
+            "train", params=None, combinations=[], tasks=[{"lr": 1}], max_epochs=None, model_name=None
+        )
+
+
+def test_tables() -> None:
+    results = Results(
+        "job",
+        [
+            Result("a", "succeeded", 1, {"lr": 0.1}, {"loss": 0.123456}),
+            Result("b", "dead", 2, {"lr": 1}, {}, error="failed once: <x>\nmore"),
+        ],
+    )
+    assert repr(results).splitlines() == [
+        "task  state      attempts  loss    error",
+        "a     succeeded  1         0.1235",
+        "b     dead       2                 failed once: <x>",
+        "job: 1 succeeded, 1 dead",
+    ]
+    assert "&lt;x&gt;" in results._repr_html_()
+    assert list(results.to_dicts()[1]) == [
+        *("task", "state", "attempts", "params.lr", "metrics.loss", "duration_s", "error", "log")
+    ]
+
+
+def test_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    results = Results("job", [Result("a", "succeeded", 1, {"lr": 0.1}, {"loss": 0.5})])
+    results.to_csv(tmp_path / "a.csv")
+    assert (tmp_path / "a.csv").read_text().splitlines()[1] == "a,succeeded,1,0.1,0.5,,,"
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(ImportError, match="pip install pandas"):
+        results.to_pandas()
+    with pytest.raises(ImportError, match="pip install pyarrow"):
+        results.to_parquet(tmp_path / "a.parquet")
+
+
+def test_pandas_and_parquet(tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    results = Results("job", [Result("a", "succeeded", 1, {"lr": 0.1}, {"loss": 0.5})])
+    assert results.to_pandas()["metrics.loss"].tolist() == [0.5]
+    results.to_parquet(tmp_path / "a.parquet")
+    assert pandas.read_parquet(tmp_path / "a.parquet")["params.lr"].tolist() == [0.1]
+
+
+def test_the_board_of_a_notebook() -> None:
+    board = Board()
+    for event in [
+        {"event": "job_submitted"},
+        {"event": "task_submitted", "task": "a", "max_epochs": 4},
+        {"event": "task_submitted", "task": "b", "max_epochs": 4},
+        {"event": "started", "task": "a", "attempt": 1},
+        {"event": "progress", "task": "a", "rows": [{"epoch": 1.0, "metrics": {"loss": 0.5}}]},
+    ]:
+        board.apply(event)
+    shown = board.html()
+    assert '<progress max="4" value="2"></progress>' in shown and "2 tasks, 1 waiting" in shown
+    board.apply({"event": "ended", "task": "a", "state": "failed", "cause": "failed once: <x>"})
+    assert "failed once: &lt;x&gt;" in board.html()
