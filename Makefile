@@ -28,6 +28,7 @@ examples: $(VENV)/installed ## run every example but torch_loop.py, which needs 
 	trainwire run examples/digits.toml
 	trainwire run examples/digits_crash.toml
 	trainwire run --grid lr=0.1,0.01 -- python examples/plain_script.py
+	python examples/submit.py
 	trainwire run examples/attached.toml & job=$$!; \
 	python examples/attached.py || { kill $$job; exit 1; }; wait $$job
 	cargo run --quiet --locked -p trainwire --example embed
