@@ -51,6 +51,7 @@ impl Backend {
     ) {
         match self {
             Self::Offline => offline::report(py, step, epoch, row),
+            Self::Connected(connection) if connection.is_replica() => {}
             Self::Connected(connection) => {
                 let numbers = row.iter().filter_map(|metric| match metric.value {
                     MetricValue::Number(number) => Some((metric.name.as_str(), number)),
@@ -105,6 +106,7 @@ impl Backend {
                 offline::end(py, &outcome, &metrics);
                 Ok(())
             }
+            Self::Connected(connection) if connection.is_replica() => connection.part(py, run, outcome),
             Self::Connected(connection) => connection.finish(py, run, outcome, metrics),
         }
     }

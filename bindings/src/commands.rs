@@ -153,6 +153,20 @@ impl Connection {
         end.map_err(|(end, error)| end.with_lost_result(py, &error))
     }
 
+    /// As [`finish`](Self::finish), for a replica: nobody waits for its result, and nothing is lost without
+    /// it. An error is waited for, so that it is known before the others fall over it.
+    pub(crate) fn part(&self, py: Python<'_>, run: &Run, outcome: Outcome) -> PyResult<()> {
+        let delivery = run.delivery;
+        let failed = matches!(outcome, Outcome::Failed(_) | Outcome::Retry { .. });
+        let taken = self.send_result(delivery, outcome, Vec::new());
+        let seq = taken.map_err(|error| End::caller_error(py, &error))?;
+        let Some(seq) = seq.filter(|_| failed) else { return Ok(()) };
+        self.wait(py, |state| {
+            let away = state.quiet || !state.session.is_open();
+            (away || !state.session.is_unacknowledged(delivery, seq)).then_some(())
+        })
+    }
+
     /// Ends the delivery. Gives the number its Ack will name.
     ///
     /// # Errors

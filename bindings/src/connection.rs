@@ -139,6 +139,11 @@ impl Connection {
         }
     }
 
+    /// Another process of its group is the trainer; this one gets what that gets.
+    pub(crate) fn is_replica(&self) -> bool {
+        !self.environment.ranks.is_primary()
+    }
+
     /// Ends the IO thread and the connection.
     pub(crate) fn close(&self) {
         let mut state = self.lock();
@@ -196,7 +201,8 @@ impl Connection {
 
     /// Writes all that is unacknowledged into the spool, if there is anything.
     pub(crate) fn spool(&self, state: &mut State) -> std::io::Result<()> {
-        if state.session.unacknowledged().next().is_none() {
+        // The primary's files have the same names, and nothing rests on a replica's word.
+        if self.is_replica() || state.session.unacknowledged().next().is_none() {
             return Ok(());
         }
         let Some(folder) = &state.spool else {

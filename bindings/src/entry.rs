@@ -94,7 +94,9 @@ pub(crate) fn at_exit(py: Python<'_>) -> PyResult<()> {
     if let Some(task) = current::get(py) {
         let task = task.get();
         let ending = match uncaught(py) {
-            Some(exception) => outcome::of_exception(&exception, task.normal_outcome()).outcome,
+            Some(exception) => {
+                outcome::of_exception(&exception, task.normal_outcome()).of_process(task.ranks, false)
+            }
             None => outcome::unfinished("exited without finish()"),
         };
         task.end_at_exit(ending);
@@ -132,8 +134,10 @@ fn open(py: Python<'_>, environment: Environment) -> PyResult<Arc<Connection>> {
         job_id: environment.job_id.clone(),
         token: environment.token,
         instance,
-        role: Role::Primary,
-        rank: 0,
+        role: if environment.ranks.is_primary() { Role::Primary } else { Role::Replica },
+        rank: environment.ranks.rank,
+        world_size: environment.ranks.world_size,
+        restart: environment.ranks.restart,
         version: format!("trainwire-python {}", env!("CARGO_PKG_VERSION")),
         can_dump_stacks: stacks::register(py),
     };

@@ -13,6 +13,41 @@ use trainwire_protocol::id::{JobId, Token};
 
 use crate::errors::{Class, raise};
 
+/// A process's place among those that train together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ranks {
+    /// 0 for the primary, and where it is alone.
+    pub(crate) rank: u32,
+    /// 1 where it is alone.
+    pub(crate) world_size: u32,
+    /// How often the launcher has started them anew.
+    pub(crate) restart: u32,
+    /// Whether it would do so once more.
+    pub(crate) may_restart: bool,
+}
+
+impl Ranks {
+    /// As torchrun and those like it say it; what is no place among several is none.
+    pub(crate) fn read(py: Python<'_>) -> PyResult<Self> {
+        let environ = PyModule::import(py, "os")?.getattr("environ")?;
+        let number = |name: &str| -> PyResult<Option<u32>> {
+            let text: Option<String> = environ.call_method1("get", (name,))?.extract()?;
+            Ok(text.and_then(|text| text.parse().ok()))
+        };
+        let (rank, world_size) = match (number("RANK")?, number("WORLD_SIZE")?) {
+            (Some(rank), Some(world_size)) if rank < world_size => (rank, world_size),
+            _ => (0, 1),
+        };
+        let restart = number("TORCHELASTIC_RESTART_COUNT")?.unwrap_or(0);
+        let may_restart = number("TORCHELASTIC_MAX_RESTARTS")?.is_some_and(|max| restart < max);
+        Ok(Self { rank, world_size, restart, may_restart })
+    }
+
+    pub(crate) fn is_primary(self) -> bool {
+        self.rank == 0
+    }
+}
+
 /// How to reach the orchestrator.
 #[derive(Clone)]
 pub(crate) struct Environment {
@@ -20,6 +55,7 @@ pub(crate) struct Environment {
     pub(crate) job_id: JobId,
     /// `None` for a trainer attached by hand.
     pub(crate) token: Option<Token>,
+    pub(crate) ranks: Ranks,
 }
 
 /// `None` without a socket: offline. A second call gives what the first one found.
@@ -62,7 +98,7 @@ pub(crate) fn read(py: Python<'_>) -> PyResult<Option<Environment>> {
     })?;
     environ.set_item(OWNER_PID, own_pid)?;
     environ.call_method1("pop", (TOKEN, py.None()))?;
-    let found = Environment { socket, job_id, token };
+    let found = Environment { socket, job_id, token, ranks: Ranks::read(py)? };
     *lock() = Some(found.clone());
     Ok(Some(found))
 }

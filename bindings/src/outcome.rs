@@ -8,12 +8,32 @@ use pyo3::types::{PyBool, PyString};
 use trainwire_protocol::limits::{STRING_SIZE_BYTES_MAX, TRACEBACK_SIZE_BYTES_MAX};
 use trainwire_protocol::message::{Outcome, TrainerError};
 
+use crate::environment::Ranks;
 use crate::errors::{Class, is_a, raise};
 
 /// The end of a task that raised.
 pub(crate) struct Ending {
     pub(crate) outcome: Outcome,
     pub(crate) exception: Propagate,
+}
+
+impl Ending {
+    /// How the task ended, if the exception goes on to end the process unless the trainer keeps going. A
+    /// launcher may have another start in store then: the delivery goes on with that.
+    pub(crate) fn of_process(self, ranks: Ranks, keep_going: bool) -> Outcome {
+        let ends_process = match self.exception {
+            Propagate::Swallow => false,
+            Propagate::Failure => !keep_going,
+            Propagate::Always => true,
+        };
+        match self.outcome {
+            Outcome::Failed(error) => {
+                let restarts = ends_process && ranks.may_restart && !error.fatal;
+                Outcome::Failed(TrainerError { restarts, ..error })
+            }
+            outcome => outcome,
+        }
+    }
 }
 
 /// Whether an exception goes on after `with task:`.
@@ -114,6 +134,7 @@ fn describe(exception: &Bound<'_, PyAny>) -> TrainerError {
         text: start(lossy(exception)),
         traceback: end(traceback(exception).unwrap_or_default()),
         fatal: false,
+        restarts: false,
     }
 }
 

@@ -28,14 +28,15 @@ impl Epochs {
         slf
     }
 
-    fn __next__(&mut self) -> Option<i64> {
+    fn __next__(&mut self, py: Python<'_>) -> PyResult<Option<i64>> {
         let task = self.task.get();
-        if self.next >= self.end || task.should_stop() {
-            return None;
+        if self.next >= self.end || task.agree_to_stop(py)? {
+            self.next = self.end;
+            return Ok(None);
         }
         task.made_progress();
         self.next += 1;
-        Some(self.next - 1)
+        Ok(Some(self.next - 1))
     }
 
     fn __length_hint__(&self) -> usize {

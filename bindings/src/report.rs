@@ -92,6 +92,9 @@ struct Call<'a, 'py> {
 impl<'a, 'py> Call<'a, 'py> {
     /// `None`, and nothing done, unless the row is made of plain numbers under known names.
     fn quickly(&self, task: &Task) -> Option<()> {
+        if !task.ranks.is_primary() {
+            return Some(());
+        }
         let connection = task.connection()?;
         if fork::in_forked_child() || task.run.ended() || task.has_tee() {
             return None;

@@ -54,6 +54,11 @@ impl Run {
         }
     }
 
+    /// All ranks stop, this one too, asked or not.
+    pub(crate) fn agreed(&self) {
+        self.stop.store(SEEN, Ordering::Relaxed);
+    }
+
     /// For Python; counts as seen.
     pub(crate) fn request(&self) -> Option<StopRequest> {
         if self.should_stop() { self.request.get().cloned() } else { None }

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyString};
 use trainwire_protocol::message::{Metric, Outcome};
 use trainwire_protocol::task::VerifiedTask;
@@ -16,6 +17,7 @@ use trainwire_protocol::task::VerifiedTask;
 use crate::backend::Backend;
 use crate::checkpoint::Checkpoint;
 use crate::connection::Connection;
+use crate::environment::Ranks;
 use crate::errors::{Class, raise};
 use crate::metrics::{self, Accept};
 use crate::stop::Run;
@@ -39,8 +41,7 @@ pub(crate) struct Task {
     attempt: u32,
     #[pyo3(get)]
     offline: bool,
-    #[pyo3(get)]
-    is_primary: bool,
+    pub(crate) ranks: Ranks,
     buffer: VerifiedTask,
     params: OnceLock<Py<PyDict>>,
     /// `None`: one in the current folder.
@@ -63,6 +64,7 @@ pub(crate) struct Delivered {
     pub(crate) last_checkpoint: Option<Checkpoint>,
     pub(crate) keep_going: bool,
     pub(crate) run: Arc<Run>,
+    pub(crate) ranks: Ranks,
 }
 
 impl Task {
@@ -74,7 +76,7 @@ impl Task {
             max_epochs: buffer.max_epochs(),
             attempt: with.attempt,
             offline: matches!(backend, Backend::Offline),
-            is_primary: true, // replicas of distributed jobs do not exist yet
+            ranks: with.ranks,
             buffer,
             params: OnceLock::new(),
             work_folder: with.work_folder,
@@ -120,6 +122,23 @@ impl Task {
     fn tee_run<'py>(&self, py: Python<'py>) -> tee::Run<'py> {
         let params = params::decode(py, &self.buffer.hyperparams_bytes()).ok();
         tee::Run { job_id: self.job_id.bind(py).clone(), task_id: self.task_id.bind(py).clone(), params }
+    }
+
+    /// Whether to stop, and the same answer in all ranks: each has to ask at the same point of its work.
+    /// The primary's word counts; in a process group of PyTorch it is passed on, elsewhere each rank hears
+    /// for itself.
+    pub(crate) fn agree_to_stop(&self, py: Python<'_>) -> PyResult<bool> {
+        static AGREE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        let asked = self.run.should_stop();
+        if self.ranks.world_size == 1 || self.offline {
+            return Ok(asked);
+        }
+        let agree = AGREE.import(py, "trainwire._ranks", "agree")?;
+        let agreed = agree.call1((asked, self.ranks.is_primary()))?.extract()?;
+        if agreed {
+            self.run.agreed();
+        }
+        Ok(agreed)
     }
 
     /// It is this process's one task: the orchestrator learns that at once, so that it hands the next

@@ -13,6 +13,7 @@ use crate::backend::Backend;
 use crate::checkpoint::Checkpoint;
 use crate::commands::Started;
 use crate::connection::Connection;
+use crate::environment::Ranks;
 use crate::errors::{Class, raise};
 use crate::stop::Run;
 use crate::task::{Delivered, Task};
@@ -57,7 +58,7 @@ impl Tasks {
                 let Some(task) = task.lock().unwrap_or_else(PoisonError::into_inner).take() else {
                     return Ok(None);
                 };
-                self.offline_task(py, task)
+                self.offline_task(py, task)?
             }
             Source::Connected(connection) => {
                 let Some(started) = connection.next(py)? else {
@@ -87,7 +88,7 @@ impl Tasks {
         last.get().end(py, ending, Vec::new()).map(|_| ())
     }
 
-    fn offline_task(&self, py: Python<'_>, buffer: VerifiedTask) -> Task {
+    fn offline_task(&self, py: Python<'_>, buffer: VerifiedTask) -> PyResult<Task> {
         let with = Delivered {
             job_id: self.job_id.clone_ref(py),
             attempt: 1,
@@ -95,8 +96,9 @@ impl Tasks {
             last_checkpoint: None,
             keep_going: self.keep_going,
             run: Arc::new(Run::new(Delivery(0))),
+            ranks: Ranks::read(py)?,
         };
-        Task::new(py, buffer, with, Backend::Offline)
+        Ok(Task::new(py, buffer, with, Backend::Offline))
     }
 
     fn connected_task(&self, py: Python<'_>, connection: &Arc<Connection>, started: Started) -> Task {
@@ -108,6 +110,7 @@ impl Tasks {
             last_checkpoint: deliver.last_checkpoint.map(Checkpoint::from),
             keep_going: self.keep_going,
             run,
+            ranks: connection.environment.ranks,
         };
         Task::new(py, buffer, with, Backend::Connected(Arc::clone(connection)))
     }
@@ -146,7 +149,7 @@ impl Tasks {
             let ending = if exception.is_none() {
                 outcome::unfinished("the loop was left without task.finish(); use `with task:`")
             } else {
-                outcome::of_exception(exception, task.normal_outcome()).outcome
+                outcome::of_exception(exception, task.normal_outcome()).of_process(task.ranks, false)
             };
             task.end(py, ending, Vec::new())?;
         }

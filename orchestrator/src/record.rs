@@ -115,6 +115,10 @@ pub enum Record {
         /// The same.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         boot_id: Option<String>,
+        /// How often the launcher of its group (torchrun) has started it anew. Above 0 the same trainer may
+        /// have been bound before: what it has in hand is handed to it again.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        restart: u32,
     },
     /// What is to be seen of a trainer changed, without consequence yet.
     TrainerNoticed {
@@ -282,6 +286,11 @@ impl Record {
             | Self::Superseded { .. } => false,
         }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde calls")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// The last row of metrics an attempt reported.

@@ -149,6 +149,8 @@ impl Trainer {
             instance: Instance(u128::from_le_bytes(instance)),
             role: Role::Primary,
             rank: 0,
+            world_size: 0,
+            restart: 0,
             version: "test".to_owned(),
             can_dump_stacks: false,
         };

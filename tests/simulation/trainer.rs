@@ -107,6 +107,8 @@ impl Process {
             instance: Instance(u128::from(random.next()) << 32 | u128::from(pid.unsigned_abs())),
             role: Role::Primary,
             rank: 0,
+            world_size: 0,
+            restart: 0,
             version: "simulated".to_owned(),
             can_dump_stacks: random.chance(50),
         };

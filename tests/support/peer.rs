@@ -153,6 +153,8 @@ pub fn hello(job_id: &str, token: Option<Token>) -> Hello {
         connection: 1,
         role: Role::Primary,
         rank: 0,
+        world_size: 0,
+        restart: 0,
         in_hand: Vec::new(),
         can_dump_stacks: false,
         held: Vec::new(),

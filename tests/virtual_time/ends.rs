@@ -43,6 +43,8 @@ impl TrainerEnd {
             instance: Instance(1),
             role: Role::Primary,
             rank: 0,
+            world_size: 0,
+            restart: 0,
             version: "virtual".to_owned(),
             can_dump_stacks: false,
         };

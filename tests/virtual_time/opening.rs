@@ -78,6 +78,8 @@ fn another_version_is_refused_with_words_on_both_sides() {
         connection: 1,
         role: Role::Primary,
         rank: 0,
+        world_size: 0,
+        restart: 0,
         in_hand: Vec::new(),
         can_dump_stacks: false,
         held: Vec::new(),

@@ -54,6 +54,21 @@ impl Task {
     }
 
     #[getter]
+    fn is_primary(&self) -> bool {
+        self.ranks.is_primary()
+    }
+
+    #[getter]
+    fn rank(&self) -> u32 {
+        self.ranks.rank
+    }
+
+    #[getter]
+    fn world_size(&self) -> u32 {
+        self.ranks.world_size
+    }
+
+    #[getter]
     fn ended(&self) -> bool {
         self.run.ended()
     }
@@ -97,6 +112,12 @@ impl Task {
         Ok(Track::new(slf.clone().unbind(), items.unbind(), total))
     }
 
+    #[pyo3(name = "agree_to_stop")]
+    fn agree_to_stop_method(&self, py: Python<'_>) -> PyResult<bool> {
+        self.backend.refuse_in_child(py, "agree_to_stop()")?;
+        self.agree_to_stop(py)
+    }
+
     fn tick(&self, py: Python<'_>) -> PyResult<()> {
         self.backend.refuse_in_child(py, "tick()")?;
         self.made_progress();
@@ -127,6 +148,9 @@ impl Task {
             Some(Ok(keep)) if keep > 0 => Some(keep),
             _ => return Err(PyValueError::new_err("keep_last must be 1 or more")),
         };
+        if !self.ranks.is_primary() {
+            return Ok(());
+        }
         let metrics = metrics::collect(metrics, None, Accept::NumbersAndTexts)?;
         let step = metrics::integer_or_warn(step, "step")?;
         let epoch = metrics::number_or_warn(epoch, "epoch")?;
@@ -207,13 +231,14 @@ impl Task {
             return Ok(false);
         }
         let ending = outcome::of_exception(exception, self.normal_outcome());
-        if let Err(error) = self.end(py, ending.outcome, Vec::new()) {
+        let propagates = ending.exception;
+        if let Err(error) = self.end(py, ending.of_process(self.ranks, self.keep_going), Vec::new()) {
             // What the task raised is the news, and goes on; only Ctrl-C comes before it.
             if !error.is_instance_of::<pyo3::exceptions::PyException>(py) {
                 return Err(error);
             }
         }
-        Ok(match ending.exception {
+        Ok(match propagates {
             Propagate::Swallow => true,
             Propagate::Failure => self.keep_going,
             Propagate::Always => false,

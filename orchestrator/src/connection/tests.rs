@@ -160,6 +160,8 @@ impl Pair {
             connection: 1,
             role: Role::Primary,
             rank: 0,
+            world_size: 0,
+            restart: 0,
             in_hand: Vec::new(),
             can_dump_stacks: false,
             held: Vec::new(),

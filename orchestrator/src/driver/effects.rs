@@ -29,7 +29,7 @@ impl Driver {
             }
             Effect::Unspool { job, delivery } => self.unspool(job, delivery),
             Effect::Stop { connection, stop } => {
-                if let Some(stop) = self.slabs.after_its_copy(stop) {
+                if let Some(stop) = self.slabs.after_its_copy(connection, stop) {
                     self.command(connection, |connection, _| connection.stop(stop));
                 }
             }

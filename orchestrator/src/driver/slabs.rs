@@ -21,8 +21,8 @@ pub(super) struct Slabs {
     /// Of the job that is being submitted.
     pub(super) arriving: Option<Arc<JobSlab>>,
     pins: Pins,
-    /// Deliveries whose tasks are being copied, and what to say after them.
-    copying: HashMap<DeliveryNo, Option<Stop>>,
+    /// Deliveries whose tasks are being copied, for whom, and what to say after them.
+    copying: HashMap<(ConnectionNo, DeliveryNo), Option<Stop>>,
 }
 
 impl Driver {
@@ -32,13 +32,17 @@ impl Driver {
         mut deliver: Deliver,
         payload: Payload,
     ) {
-        // Without one the connection was replaced: nothing is sent over it any more.
-        let Some(trainer) = self.scheduler.trainer_of(connection) else { return };
-        if self.may_read_slab(trainer, connection) {
-            self.slabs.pins.pin(trainer, deliver.delivery.0, payload.task().as_bytes().clone());
-            return self.command(connection, |connection, _| connection.deliver(deliver, payload));
+        match self.scheduler.trainer_of(connection) {
+            Some(trainer) if self.may_read_slab(trainer, connection) => {
+                self.slabs.pins.pin(trainer, deliver.delivery.0, payload.task().as_bytes().clone());
+                return self.command(connection, |connection, _| connection.deliver(deliver, payload));
+            }
+            Some(_) => {}
+            None if self.scheduler.is_replica(connection) => {}
+            // The connection was replaced: nothing is sent over it any more.
+            None => return,
         }
-        self.slabs.copying.insert(deliver.delivery.0, None);
+        self.slabs.copying.insert((connection, deliver.delivery.0), None);
         let sender = self.sender.clone();
         tokio::spawn(async move {
             let copied = spawn_blocking(move || payload.sealed_copy()).await;
@@ -75,7 +79,7 @@ impl Driver {
         deliver: Deliver,
         copy: Result<Payload, &'static str>,
     ) {
-        let stop = self.slabs.copying.remove(&deliver.delivery.0).flatten();
+        let stop = self.slabs.copying.remove(&(connection, deliver.delivery.0)).flatten();
         match copy {
             Ok(payload) => self.command(connection, |connection, _| {
                 connection.deliver(deliver, payload);
@@ -109,8 +113,8 @@ impl Driver {
 
 impl Slabs {
     /// Gives the stop back unless its delivery is still to be sent.
-    pub(super) fn after_its_copy(&mut self, stop: Stop) -> Option<Stop> {
-        match self.copying.get_mut(&stop.delivery.0) {
+    pub(super) fn after_its_copy(&mut self, connection: ConnectionNo, stop: Stop) -> Option<Stop> {
+        match self.copying.get_mut(&(connection, stop.delivery.0)) {
             Some(after) => {
                 *after = Some(stop);
                 None

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use trainwire_protocol::limits::PROTOCOL_VERSION;
-use trainwire_protocol::message::{Hello, InHandState, Refused, Role, Welcome};
+use trainwire_protocol::message::{Hello, InHand, InHandState, Refused, Role, Welcome};
 
 use super::Scheduler;
 use super::decision::Effect;
@@ -23,6 +23,10 @@ enum Admission {
     Attached,
     /// Of one that was here before.
     Again(TrainerNo),
+    /// Of one that the launcher of its group has started anew.
+    Restarted(TrainerNo),
+    /// Of another rank of this trainer's group.
+    Replica(TrainerNo),
 }
 
 impl Scheduler {
@@ -34,13 +38,18 @@ impl Scheduler {
         hello: &Hello,
         pid: i32,
     ) {
-        if self.connections.contains_key(&connection) {
+        if self.connections.contains_key(&connection) || self.is_replica(connection) {
             return;
         }
         let (trainer, first) = match self.admit(job, hello) {
             Ok(Admission::First(trainer)) => (trainer, true),
             Ok(Admission::Attached) => (TrainerNo(self.state.trainers.next()), true),
             Ok(Admission::Again(trainer)) => (trainer, false),
+            Ok(Admission::Restarted(trainer)) => {
+                self.starts_anew(now, trainer);
+                (trainer, true)
+            }
+            Ok(Admission::Replica(trainer)) => return self.replica_joins(trainer, connection, hello),
             Err((code, text)) => return self.refuse(connection, code, text),
         };
         if first {
@@ -57,6 +66,7 @@ impl Scheduler {
                 attached,
                 start_ticks: None,
                 boot_id: None,
+                restart: hello.restart,
             });
             if let Some(live) = self.jobs.get_mut(&job) {
                 live.version_mismatch = None;
@@ -67,10 +77,15 @@ impl Scheduler {
             {
                 self.queue_again(now, task);
             }
-            self.set_service(trainer, Service::Serving);
+            let closing = self.jobs.get(&job).is_some_and(|live| live.closing);
+            if !closing || self.trainers.get(&trainer).is_some_and(LiveTrainer::is_starting) {
+                self.set_service(trainer, Service::Serving);
+            }
         }
+        self.gather(trainer, hello);
         self.connect(trainer, connection, hello);
         self.welcome(now, job, trainer, connection, hello, first);
+        self.hand_to_replicas(trainer);
         self.refill(now, trainer);
         self.settle(now, job);
     }
@@ -88,11 +103,10 @@ impl Scheduler {
             );
             return Err(("wrong_job", text));
         }
-        if hello.role == Role::Replica {
-            let text = "replicas are not served by this version; connect from rank 0 only";
-            return Err(("replica_unsupported", text.to_owned()));
-        }
         let known = job.trainers.iter().copied().find(|trainer| self.introduces(*trainer, hello));
+        if hello.role == Role::Replica {
+            return self.admit_replica(known, hello).map(Admission::Replica);
+        }
         let Some(trainer) = known else {
             return match hello.token {
                 Some(_) => Err((
@@ -117,6 +131,11 @@ impl Scheduler {
             )),
             Some(TrainerState::Spawning { .. }) if live.service == Service::Draining => Err(over()),
             Some(TrainerState::Spawning { .. }) => Ok(Admission::First(trainer)),
+            Some(TrainerState::Bound { token: Some(_), restart, .. })
+                if hello.restart > *restart && live.exit.is_none() =>
+            {
+                Ok(Admission::Restarted(trainer))
+            }
             Some(TrainerState::Bound { instance, .. })
                 if u128::from_str_radix(instance, 16) != Ok(hello.instance.0)
                     && !planted::is("token-for-anyone") =>
@@ -151,7 +170,7 @@ impl Scheduler {
         }
     }
 
-    fn refuse(&mut self, connection: ConnectionNo, code: &'static str, text: String) {
+    pub(super) fn refuse(&mut self, connection: ConnectionNo, code: &'static str, text: String) {
         self.effect(Effect::Refuse {
             connection,
             refused: Refused {
@@ -206,21 +225,7 @@ impl Scheduler {
                 self.conclude(now, *delivery, None, ending, "");
             }
         }
-        let Some(spec) = self.spec(job) else { return };
-        let welcome = Welcome {
-            protocol: PROTOCOL_VERSION,
-            heartbeat: (spec.recv_timeout / 4).clamp(HEARTBEAT_MIN, HEARTBEAT_MAX),
-            recv_timeout: spec.recv_timeout,
-            orphan_timeout: spec.orphan_timeout,
-            spool: None,
-            in_hand: hello
-                .in_hand
-                .iter()
-                .map(|held| (held.delivery, self.held(trainer, held.delivery.0).is_some()))
-                .collect(),
-            poll: Duration::from_micros(spec.poll_us.into()),
-        };
-        self.effect(Effect::Welcome { connection, welcome });
+        self.let_in(job, trainer, connection, hello);
         for (delivery, listed) in ours {
             if listed {
                 self.ask_again(now, trainer, delivery);
@@ -232,8 +237,25 @@ impl Scheduler {
         }
         if self.trainers.get(&trainer).is_some_and(|live| live.service == Service::Draining) {
             self.effect(Effect::Bye { connection, bye: bye("job_done") });
+            self.bye_to_replicas(trainer, "job_done");
             self.watch_drain(now, trainer);
         }
+    }
+
+    /// Says what holds, and which of the deliveries that the Hello lists go on.
+    pub(super) fn let_in(&mut self, job: JobNo, trainer: TrainerNo, connection: ConnectionNo, hello: &Hello) {
+        let Some(spec) = self.spec(job) else { return };
+        let keep = |held: &InHand| (held.delivery, self.held(trainer, held.delivery.0).is_some());
+        let welcome = Welcome {
+            protocol: PROTOCOL_VERSION,
+            heartbeat: (spec.recv_timeout / 4).clamp(HEARTBEAT_MIN, HEARTBEAT_MAX),
+            recv_timeout: spec.recv_timeout,
+            orphan_timeout: spec.orphan_timeout,
+            spool: None,
+            in_hand: hello.in_hand.iter().map(keep).collect(),
+            poll: Duration::from_micros(spec.poll_us.into()),
+        };
+        self.effect(Effect::Welcome { connection, welcome });
     }
 }
 

@@ -86,14 +86,32 @@ impl Durable {
                     job.start_failures = 0;
                 }
             }
-            Record::TrainerBound { trainer, job, instance, pid, attached, .. } => {
-                let bound = |token| TrainerState::Bound { token, instance: instance.clone(), pid: *pid };
+            Record::TrainerBound { trainer, job, instance, pid, attached, restart, .. } => {
+                let (pid, restart) = (*pid, *restart);
+                let bound = |token| TrainerState::Bound { token, instance: instance.clone(), pid, restart };
                 if *attached {
                     self.add_trainer(*trainer, *job, bound(None))?;
                 } else {
-                    let state = &mut self.trainers.get_mut(trainer.0)?.state;
-                    let TrainerState::Spawning { token, .. } = *state else { return None };
-                    *state = bound(Some(token));
+                    let Trainer { state, in_hand, .. } = self.trainers.get_mut(trainer.0)?;
+                    let in_hand = match *state {
+                        TrainerState::Spawning { token, .. } => {
+                            *state = bound(Some(token));
+                            Vec::new()
+                        }
+                        TrainerState::Bound { token: Some(token), restart: before, .. }
+                            if before < restart =>
+                        {
+                            *state = bound(Some(token));
+                            Vec::from_iter(in_hand.iter().copied())
+                        }
+                        _ => return None,
+                    };
+                    // It counts its checkpoints from 1 again.
+                    for delivery in in_hand {
+                        if let Some(holder) = self.open(delivery).and_then(|task| task.state.holder_mut()) {
+                            holder.last_seq = 0;
+                        }
+                    }
                 }
                 self.jobs.get_mut(job.0)?.start_failures = 0;
             }

@@ -21,6 +21,8 @@ pub(super) enum Due {
     Asked(DeliveryNo),
     /// A trainer should have ended: the next rung.
     Ladder(TrainerNo),
+    /// A rank has failed, and its group is still there.
+    Torn(TrainerNo),
     /// A delivery makes no progress. Has no time of its own: a heartbeat says so.
     Stall(DeliveryNo),
     /// A process has ended; its verdict. Has no time of its own.

@@ -4,13 +4,13 @@ use std::mem;
 use std::time::Instant;
 
 use trainwire_protocol::id::{Delivery, Token};
-use trainwire_protocol::message::{Deliver, Place};
+use trainwire_protocol::message::{CheckpointRef, Deliver, Place};
 
 use super::deadlines::Due;
 use super::decision::{Effect, Signal};
 use super::ladder::bye;
 use super::live::{LiveTrainer, Service};
-use super::{Scheduler, TaskState};
+use super::{ConnectionNo, Delivered, Scheduler, TaskState};
 use crate::record::{DeliveryNo, JobNo, Record, Rung, TaskNo, TrainerNo};
 
 impl Scheduler {
@@ -103,13 +103,30 @@ impl Scheduler {
         let Some(connection) = self.connection_of(trainer) else { return };
         let Some(&delivered) = self.state.delivery(delivery) else { return };
         let Some(task) = self.state.task(delivered.task) else { return };
+        let checkpoint = task.checkpoint.clone();
+        self.deliver(connection, delivered, delivery, checkpoint.as_deref());
+        if let Some(group) = self.trainers.get_mut(&trainer).and_then(|live| live.group.as_mut()) {
+            group.hand(delivery, checkpoint);
+            self.hand_to_replicas(trainer);
+        }
+    }
+
+    /// Sends a delivery over one connection.
+    pub(super) fn deliver(
+        &mut self,
+        connection: ConnectionNo,
+        delivered: Delivered,
+        delivery: DeliveryNo,
+        checkpoint: Option<&CheckpointRef>,
+    ) {
+        let Some(task) = self.state.task(delivered.task) else { return };
         let deliver = Deliver {
             delivery: Delivery(delivery),
             attempt: delivered.attempt,
             task_size: task.size_bytes,
             place: Place::Inline,
             work: None,
-            last_checkpoint: task.checkpoint.as_ref().map(|checkpoint| checkpoint.as_ref().clone()),
+            last_checkpoint: checkpoint.cloned(),
             traceparent: None,
             time_left: None,
         };
@@ -237,6 +254,7 @@ impl Scheduler {
             }
             (Service::Serving, Some(connection)) => {
                 self.effect(Effect::Bye { connection, bye: bye(code) });
+                self.bye_to_replicas(trainer, code);
             }
             (Service::Serving, None) => {}
         }

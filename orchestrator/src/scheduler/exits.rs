@@ -43,18 +43,23 @@ impl Scheduler {
     pub(super) fn bury(&mut self, now: Instant, trainer: TrainerNo, exit: Exit, log_tail: &str) {
         let Some(live) = self.trainers.get_mut(&trainer) else { return };
         let (job, signalled, failure) = (live.job, live.signalled(), live.failure.take());
+        let group = live.group.take();
         let state = self.state.trainer(trainer).map(|trainer| &trainer.state);
         let connected = matches!(state, Some(TrainerState::Bound { .. }));
         let endings: Vec<(DeliveryNo, Ending)> = self
             .in_hand(trainer)
             .map(|(delivery, task)| {
-                (delivery, verdict(task.state, &exit, failure.as_ref(), signalled, connected))
+                let ending = verdict(task.state, &exit, failure.as_ref(), signalled, connected);
+                let first =
+                    group.iter().fold(ending, |ending, group| group.explain(delivery, task.state, ending));
+                (delivery, first)
             })
             .collect();
         for (delivery, ending) in endings {
             self.conclude(now, delivery, None, ending, log_tail);
         }
 
+        self.disband(trainer, group);
         self.shut(trainer);
         self.set_ladder(now, trainer, None);
         let Some(live) = self.trainers.get(&trainer) else { return };

@@ -15,7 +15,7 @@ use super::input::Ticket;
 use super::live::{Ladder, Service, Step};
 use super::retry::stopped;
 use super::state::TaskState;
-use super::{Scheduler, Trainer};
+use super::{ConnectionNo, Scheduler, Trainer};
 use crate::job::StopReason;
 use crate::record::{DeliveryNo, Exit, JobNo, Next, Record, Rung, TaskNo, TrainerNo};
 
@@ -118,10 +118,25 @@ impl Scheduler {
 
     /// Sends the Stop of a delivery that is being asked to end; also over a new connection.
     pub(super) fn ask_again(&mut self, now: Instant, trainer: TrainerNo, delivery: DeliveryNo) {
+        let Some(live) = self.trainers.get(&trainer) else { return };
+        let asked =
+            live.connection.into_iter().chain(live.group.iter().flat_map(|group| group.at_work(delivery)));
+        for connection in asked.collect::<Vec<_>>() {
+            self.ask_over(now, trainer, connection, delivery);
+        }
+    }
+
+    /// The same over one connection.
+    pub(super) fn ask_over(
+        &mut self,
+        now: Instant,
+        trainer: TrainerNo,
+        connection: ConnectionNo,
+        delivery: DeliveryNo,
+    ) {
         let Some((_, task)) = self.held(trainer, delivery) else { return };
         let TaskState::Stopping { reason, rung: Rung::Asked, .. } = task.state else { return };
         let Some(live) = self.trainers.get(&trainer) else { return };
-        let Some(connection) = live.connection else { return };
         let until = live.asked.iter().find(|(asked, _)| *asked == delivery).map(|(_, until)| *until);
         let stop = Stop {
             delivery: Delivery(delivery),
@@ -183,6 +198,7 @@ impl Scheduler {
             self.set_ladder(now, trainer, None);
             if let Some(connection) = connection {
                 self.effect(Effect::Bye { connection, bye: bye("stopped") });
+                self.bye_to_replicas(trainer, "stopped");
             }
             self.watch_drain(now, trainer);
         }
@@ -249,6 +265,10 @@ impl Scheduler {
         let attached = self.state.trainer(trainer).is_some_and(Trainer::is_attached);
         if attached && self.in_hand(trainer).next().is_none() {
             return self.bury(now, trainer, Exit::Unknown, "");
+        }
+        if self.is_torn(trainer) {
+            // It was about to end, or to be started anew, for a reason that is known.
+            return self.climb(now, trainer, Rung::Terminated);
         }
         let running: Vec<_> = self
             .in_hand(trainer)

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::time::Instant;
 
 use super::deadlines::Due;
+use super::group::Group;
 use super::input::ConnectionNo;
 use crate::record::{DeliveryNo, Exit, JobNo, TaskNo, TrainerFailure, TrainerNo};
 
@@ -68,6 +69,8 @@ pub(super) struct LiveTrainer {
     pub(super) failure: Option<TrainerFailure>,
     /// What happens once its socket is drained.
     pub(super) awaiting: Vec<Due>,
+    /// Where it is the primary of several processes.
+    pub(super) group: Option<Box<Group>>,
 }
 
 /// Whether a trainer gets work.
@@ -127,6 +130,7 @@ impl LiveTrainer {
             exit: None,
             failure: None,
             awaiting: Vec::new(),
+            group: None,
         }
     }
 

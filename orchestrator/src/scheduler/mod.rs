@@ -11,6 +11,7 @@
 //! | `over` | when a job takes no more, fails as a whole, or is over |
 //! | `adopt` | what a restart takes up again |
 //! | `admission` | who may connect, and what a reconnecting trainer still has |
+//! | `group` | what the other ranks of a distributed training get, and what their failure means |
 //! | `presence` | what silence, a lost connection and a goodbye mean |
 //! | `dispatch` | who gets what; when trainers are started and let go |
 //! | `reports` | what of a trainer's words counts |
@@ -43,6 +44,7 @@ mod deadlines;
 mod decision;
 mod dispatch;
 mod exits;
+mod group;
 mod input;
 mod ladder;
 mod live;
@@ -79,6 +81,8 @@ pub struct Scheduler {
     trainers: BTreeMap<TrainerNo, LiveTrainer>,
     /// Each trainer's present connection, and no other.
     connections: BTreeMap<ConnectionNo, TrainerNo>,
+    /// Those of replicas: whose they are, and of which rank.
+    replicas: BTreeMap<ConnectionNo, (TrainerNo, u32)>,
     /// Of tasks that have not ended. Ordered, because they are worked off about in order.
     payloads: BTreeMap<TaskNo, VerifiedTask>,
     /// Of tasks that have not ended and whose bytes a restart did not find, why.
@@ -100,6 +104,7 @@ impl Scheduler {
             jobs: BTreeMap::new(),
             trainers: BTreeMap::new(),
             connections: BTreeMap::new(),
+            replicas: BTreeMap::new(),
             payloads: BTreeMap::new(),
             lost: BTreeMap::new(),
             tokens: Vec::new(),
@@ -182,6 +187,11 @@ impl Scheduler {
         self.connections.get(&connection).copied()
     }
 
+    /// Whether it is the present connection of a replica: of a rank that only reads.
+    pub fn is_replica(&self, connection: ConnectionNo) -> bool {
+        self.replicas.contains_key(&connection)
+    }
+
     /// A trainer's present connection.
     pub fn connection_of(&self, trainer: TrainerNo) -> Option<ConnectionNo> {
         self.trainers.get(&trainer)?.connection
@@ -206,7 +216,11 @@ impl Scheduler {
             match due {
                 Due::Task(task) => self.task_due(now, task),
                 Due::Respawn(job) => self.respawn_due(now, job),
-                Due::Start(trainer) | Due::Lost(trainer) | Due::Ladder(trainer) | Due::Exit(trainer) => {
+                Due::Start(trainer)
+                | Due::Lost(trainer)
+                | Due::Ladder(trainer)
+                | Due::Torn(trainer)
+                | Due::Exit(trainer) => {
                     self.after_drain(now, trainer, due);
                 }
                 Due::Asked(delivery) | Due::Stall(delivery) => {
@@ -224,7 +238,10 @@ impl Scheduler {
         let Some(live) = self.trainers.get_mut(&trainer) else { return };
         let Some(connection) = live.connection else { return self.happen(now, due) };
         if live.awaiting.is_empty() {
-            self.out.effects.push(Effect::Drain { connection });
+            // What its replicas said of their own end explains its own.
+            let replicas = live.group.iter().flat_map(|group| group.connections());
+            let drained = replicas.chain([connection]).map(|connection| Effect::Drain { connection });
+            self.out.effects.extend(drained);
         }
         if !live.awaiting.contains(&due) {
             live.awaiting.push(due);
@@ -253,6 +270,7 @@ impl Scheduler {
             Due::Asked(delivery) => self.asked_due(now, delivery),
             Due::Ladder(trainer) => self.ladder_due(now, trainer),
             Due::Stall(delivery) => self.stall_due(now, delivery),
+            Due::Torn(trainer) => self.torn_due(now, trainer),
             Due::Exit(trainer) => self.exit_due(now, trainer),
         }
     }

@@ -57,10 +57,13 @@ impl Scheduler {
     }
 
     pub(super) fn disconnected(&mut self, now: Instant, connection: ConnectionNo) {
-        let Some(trainer) = self.connections.remove(&connection) else { return };
+        let Some(trainer) = self.connections.remove(&connection) else {
+            return self.replica_disconnected(connection);
+        };
         self.shut(trainer);
         let Some(live) = self.trainers.get_mut(&trainer) else { return };
         live.connection = None;
+        live.group.iter_mut().for_each(|group| group.falls_silent(0));
         let (draining, attached) = (
             live.service == Service::Draining,
             self.state.trainer(trainer).is_some_and(Trainer::is_attached),
@@ -85,11 +88,15 @@ impl Scheduler {
         self.arm_lost(now, trainer, Duration::ZERO);
     }
 
-    /// Arms the loss of a trainer that has been silent for so long already.
+    /// Arms the loss of a trainer that has been silent for so long already. The primary of a group may be
+    /// on its way up again, and has as long for that as for a start.
     pub(super) fn arm_lost(&mut self, now: Instant, trainer: TrainerNo, silent_for: Duration) {
         let Some(spec) = self.spec_of(trainer) else { return };
-        let left = spec.lost_timeout.saturating_sub(silent_for);
+        let (lost_timeout, start_timeout) = (spec.lost_timeout, spec.start_timeout);
         let Some(live) = self.trainers.get_mut(&trainer) else { return };
+        let starts_anew = live.group.is_some() && live.connection.is_none();
+        let patience = if starts_anew { lost_timeout.saturating_add(start_timeout) } else { lost_timeout };
+        let left = patience.saturating_sub(silent_for);
         if live.lost_at.is_none() {
             live.lost_at = self.deadlines.arm(now, left, Due::Lost(trainer));
         }

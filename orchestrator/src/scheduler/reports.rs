@@ -10,6 +10,7 @@ use trainwire_protocol::message::{
 use super::Scheduler;
 use super::deadlines::Due;
 use super::decision::Effect;
+use super::group::will_restart;
 use super::input::{ConnectionNo, Spooled};
 use super::state::TaskState;
 use crate::job::StopReason;
@@ -20,8 +21,10 @@ use crate::record::{
 
 impl Scheduler {
     pub(super) fn started(&mut self, now: Instant, connection: ConnectionNo, delivery: DeliveryNo) {
-        let Some(trainer) = self.trainer_of(connection) else { return };
-        self.start(now, trainer, delivery);
+        match self.trainer_of(connection) {
+            Some(trainer) => self.start(now, trainer, delivery),
+            None => self.replica_started(now, connection, delivery),
+        }
     }
 
     fn start(&mut self, now: Instant, trainer: TrainerNo, delivery: DeliveryNo) {
@@ -59,9 +62,14 @@ impl Scheduler {
     }
 
     pub(super) fn checkpoint(&mut self, now: Instant, connection: ConnectionNo, checkpoint: Checkpoint) {
-        let Some(trainer) = self.trainer_of(connection) else { return };
         let (delivery, seq) = (checkpoint.delivery, checkpoint.seq);
         let entry = |kind| AckEntry { delivery, seq, kind };
+        let Some(trainer) = self.trainer_of(connection) else {
+            if self.is_replica(connection) {
+                self.effect(Effect::Ack { connection, entry: entry(AckKind::Superseded) });
+            }
+            return;
+        };
         match self.store_checkpoint(now, trainer, checkpoint) {
             Some(kind) => self.effect(Effect::Ack { connection, entry: entry(kind) }),
             None => self.supersede(trainer, connection, entry(AckKind::Superseded)),
@@ -97,11 +105,18 @@ impl Scheduler {
     }
 
     pub(super) fn result(&mut self, now: Instant, connection: ConnectionNo, result: TaskResult) {
-        let Some(trainer) = self.trainer_of(connection) else { return };
+        let Some(trainer) = self.trainer_of(connection) else {
+            return self.replica_result(now, connection, result);
+        };
         let (delivery, seq) = (result.delivery, result.seq);
         if self.held(trainer, delivery.0).is_none() {
             let entry = AckEntry { delivery, seq, kind: AckKind::Superseded };
             return self.supersede(trainer, connection, entry);
+        }
+        if will_restart(&result.outcome) {
+            self.tear(now, trainer, delivery.0, 0, result.outcome);
+            let entry = AckEntry { delivery, seq, kind: AckKind::Superseded };
+            return self.effect(Effect::Ack { connection, entry });
         }
         let failed = self.store_result(now, trainer, result);
         let entry = AckEntry { delivery, seq, kind: AckKind::Stored };
@@ -195,8 +210,8 @@ fn ending(outcome: Outcome, metrics: Vec<Metric>, state: TaskState) -> Ending {
     }
 }
 
-fn failure(error: TrainerError) -> TrainerFailure {
-    let TrainerError { kind, text, traceback, fatal } = error;
+pub(super) fn failure(error: TrainerError) -> TrainerFailure {
+    let TrainerError { kind, text, traceback, fatal, restarts: _ } = error;
     TrainerFailure { kind, text, traceback, fatal }
 }
 

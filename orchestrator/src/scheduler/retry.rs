@@ -31,7 +31,11 @@ impl Scheduler {
             return;
         };
         let Some(spec) = self.spec(job) else { return };
+        let group = self.trainers.get(&holder.trainer).and_then(|live| live.group.as_ref());
+        let ending =
+            group.into_iter().fold(ending, |ending, group| group.explain(delivery, task.state, ending));
         let ending = as_stopped(task, ending);
+        let begun = task.state.is_started() || !matches!(ending, Ending::Returned { .. });
         let next = match (next(task, spec, &ending, self.seed ^ delivery, log_tail), self.lost.get(&task_no))
         {
             (Next::Queued { .. }, Some(cause)) => {
@@ -55,6 +59,7 @@ impl Scheduler {
                 self.deadlines.disarm(until, Due::Asked(delivery));
             }
         }
+        self.part_replicas(now, holder.trainer, delivery, begun);
         match queued_after {
             Some(after) => self.queue(now, task_no, after),
             None => {

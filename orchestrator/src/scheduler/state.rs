@@ -170,6 +170,8 @@ pub enum TrainerState {
         instance: String,
         /// The process that connected.
         pid: i32,
+        /// How often the launcher of its group had started it anew.
+        restart: u32,
     },
     /// Gone.
     Ended {

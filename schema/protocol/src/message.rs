@@ -72,10 +72,14 @@ pub struct Hello {
     pub instance: Instance,
     /// 1, 2, … for each connection of this instance; a higher number replaces a lower one.
     pub connection: u32,
-    /// Replicas read and never report.
+    /// Replicas get what their primary gets, and decide nothing.
     pub role: Role,
-    /// Of a distributed job; 0 elsewhere.
+    /// Its place in its group; 0 elsewhere.
     pub rank: u32,
+    /// How many processes its group has, all of which show one token; 0 or 1 where it is alone.
+    pub world_size: u32,
+    /// How often the launcher of its group has started it anew.
+    pub restart: u32,
     /// All deliveries in hand.
     pub in_hand: Vec<InHand>,
     /// Whether it writes the stacks of all threads to its standard error when a Stop asks for them, and at
@@ -355,6 +359,8 @@ pub struct TrainerError {
     pub traceback: String,
     /// The trainer asks not to be retried.
     pub fatal: bool,
+    /// The launcher of its group starts it anew: the delivery goes on, unless the process group ends.
+    pub restarts: bool,
 }
 
 /// One result or checkpoint that need not be sent again.

@@ -68,8 +68,10 @@ fn record_fields(record: &Record) -> Option<(&'static str, Value)> {
         Record::TrainerSpawned { trainer, pid, log, .. } => {
             ("trainer_started", json!({ "trainer": trainer, "pid": pid, "log": log }))
         }
-        Record::TrainerBound { trainer, pid, attached, .. } => {
-            ("trainer_connected", json!({ "trainer": trainer, "pid": pid, "attached": attached }))
+        Record::TrainerBound { trainer, pid, attached, restart, .. } => {
+            let restart = (*restart > 0).then_some(restart);
+            let shown = json!({ "trainer": trainer, "pid": pid, "attached": attached, "restart": restart });
+            ("trainer_connected", shown)
         }
         Record::TrainerNoticed { trainer, condition } => {
             ("trainer_noticed", json!({ "trainer": trainer, "condition": condition }))

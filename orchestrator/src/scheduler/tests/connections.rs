@@ -118,17 +118,15 @@ fn refusals_have_names() {
     world.connect(hello(Some(Token([9; 16])), 5));
     world.connect(hello(known, 5));
     world.connect(other_job);
-    world.connect(Hello { role: Role::Replica, ..hello(known, 1) });
     world.expect(&[
         "> C2 refuse token_required",
         "> C3 refuse bad_token",
         "> C4 refuse token_in_use",
         "> C5 refuse wrong_job",
-        "> C6 refuse replica_unsupported",
     ]);
     world.stop(None, StopReason::Cancelled, true);
     world.exit(1, sigkill());
     world.lines.clear();
     world.connect(hello(known, 1));
-    world.expect(&["> C7 refuse job_over"]);
+    world.expect(&["> C6 refuse job_over"]);
 }

@@ -7,6 +7,7 @@
 mod adopted;
 mod attached;
 mod connections;
+mod groups;
 mod jobs;
 mod lines;
 mod open;
@@ -286,6 +287,8 @@ fn hello(token: Option<Token>, instance: u128) -> Hello {
         connection: 1,
         role: Role::Primary,
         rank: 0,
+        world_size: 0,
+        restart: 0,
         in_hand: Vec::new(),
         can_dump_stacks: true,
         held: Vec::new(),

@@ -1265,6 +1265,8 @@ impl<'a> Hello<'a> {
   pub const VT_IN_HAND: ::flatbuffers::VOffsetT = 22;
   pub const VT_CAN_DUMP_STACKS: ::flatbuffers::VOffsetT = 24;
   pub const VT_HELD: ::flatbuffers::VOffsetT = 26;
+  pub const VT_WORLD_SIZE: ::flatbuffers::VOffsetT = 28;
+  pub const VT_RESTART: ::flatbuffers::VOffsetT = 30;
 
   #[inline]
   pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
@@ -1276,6 +1278,8 @@ impl<'a> Hello<'a> {
     args: &'args HelloArgs<'args>
   ) -> ::flatbuffers::WIPOffset<Hello<'bldr>> {
     let mut builder = HelloBuilder::new(_fbb);
+    builder.add_restart(args.restart);
+    builder.add_world_size(args.world_size);
     if let Some(x) = args.held { builder.add_held(x); }
     if let Some(x) = args.in_hand { builder.add_in_hand(x); }
     builder.add_rank(args.rank);
@@ -1376,6 +1380,20 @@ impl<'a> Hello<'a> {
     // which contains a valid value in this slot
     unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, u64>>>(Hello::VT_HELD, None)}
   }
+  #[inline]
+  pub fn world_size(&self) -> u32 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u32>(Hello::VT_WORLD_SIZE, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn restart(&self) -> u32 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u32>(Hello::VT_RESTART, Some(0)).unwrap()}
+  }
 }
 
 impl ::flatbuffers::Verifiable for Hello<'_> {
@@ -1396,6 +1414,8 @@ impl ::flatbuffers::Verifiable for Hello<'_> {
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, InHand>>>("in_hand", Self::VT_IN_HAND, false)?
      .visit_field::<bool>("can_dump_stacks", Self::VT_CAN_DUMP_STACKS, false)?
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u64>>>("held", Self::VT_HELD, false)?
+     .visit_field::<u32>("world_size", Self::VT_WORLD_SIZE, false)?
+     .visit_field::<u32>("restart", Self::VT_RESTART, false)?
      .finish();
     Ok(())
   }
@@ -1413,6 +1433,8 @@ pub struct HelloArgs<'a> {
     pub in_hand: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, InHand>>>,
     pub can_dump_stacks: bool,
     pub held: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, u64>>>,
+    pub world_size: u32,
+    pub restart: u32,
 }
 impl<'a> Default for HelloArgs<'a> {
   #[inline]
@@ -1430,6 +1452,8 @@ impl<'a> Default for HelloArgs<'a> {
       in_hand: None,
       can_dump_stacks: false,
       held: None,
+      world_size: 0,
+      restart: 0,
     }
   }
 }
@@ -1488,6 +1512,14 @@ impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> HelloBuilder<'a, 'b, A> {
     self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Hello::VT_HELD, held);
   }
   #[inline]
+  pub fn add_world_size(&mut self, world_size: u32) {
+    self.fbb_.push_slot::<u32>(Hello::VT_WORLD_SIZE, world_size, 0);
+  }
+  #[inline]
+  pub fn add_restart(&mut self, restart: u32) {
+    self.fbb_.push_slot::<u32>(Hello::VT_RESTART, restart, 0);
+  }
+  #[inline]
   pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> HelloBuilder<'a, 'b, A> {
     let start = _fbb.start_table();
     HelloBuilder {
@@ -1519,6 +1551,8 @@ impl ::core::fmt::Debug for Hello<'_> {
       ds.field("in_hand", &self.in_hand());
       ds.field("can_dump_stacks", &self.can_dump_stacks());
       ds.field("held", &self.held());
+      ds.field("world_size", &self.world_size());
+      ds.field("restart", &self.restart());
       ds.finish()
   }
 }
@@ -2875,6 +2909,7 @@ impl<'a> TrainerError<'a> {
   pub const VT_TEXT: ::flatbuffers::VOffsetT = 6;
   pub const VT_TRACEBACK: ::flatbuffers::VOffsetT = 8;
   pub const VT_FATAL: ::flatbuffers::VOffsetT = 10;
+  pub const VT_RESTARTS: ::flatbuffers::VOffsetT = 12;
 
   #[inline]
   pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
@@ -2889,6 +2924,7 @@ impl<'a> TrainerError<'a> {
     if let Some(x) = args.traceback { builder.add_traceback(x); }
     if let Some(x) = args.text { builder.add_text(x); }
     if let Some(x) = args.type_ { builder.add_type_(x); }
+    builder.add_restarts(args.restarts);
     builder.add_fatal(args.fatal);
     builder.finish()
   }
@@ -2922,6 +2958,13 @@ impl<'a> TrainerError<'a> {
     // which contains a valid value in this slot
     unsafe { self._tab.get::<bool>(TrainerError::VT_FATAL, Some(false)).unwrap()}
   }
+  #[inline]
+  pub fn restarts(&self) -> bool {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<bool>(TrainerError::VT_RESTARTS, Some(false)).unwrap()}
+  }
 }
 
 impl ::flatbuffers::Verifiable for TrainerError<'_> {
@@ -2934,6 +2977,7 @@ impl ::flatbuffers::Verifiable for TrainerError<'_> {
      .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("text", Self::VT_TEXT, false)?
      .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("traceback", Self::VT_TRACEBACK, false)?
      .visit_field::<bool>("fatal", Self::VT_FATAL, false)?
+     .visit_field::<bool>("restarts", Self::VT_RESTARTS, false)?
      .finish();
     Ok(())
   }
@@ -2943,6 +2987,7 @@ pub struct TrainerErrorArgs<'a> {
     pub text: Option<::flatbuffers::WIPOffset<&'a str>>,
     pub traceback: Option<::flatbuffers::WIPOffset<&'a str>>,
     pub fatal: bool,
+    pub restarts: bool,
 }
 impl<'a> Default for TrainerErrorArgs<'a> {
   #[inline]
@@ -2952,6 +2997,7 @@ impl<'a> Default for TrainerErrorArgs<'a> {
       text: None,
       traceback: None,
       fatal: false,
+      restarts: false,
     }
   }
 }
@@ -2978,6 +3024,10 @@ impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> TrainerErrorBuilder<'a, 'b, A
     self.fbb_.push_slot::<bool>(TrainerError::VT_FATAL, fatal, false);
   }
   #[inline]
+  pub fn add_restarts(&mut self, restarts: bool) {
+    self.fbb_.push_slot::<bool>(TrainerError::VT_RESTARTS, restarts, false);
+  }
+  #[inline]
   pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> TrainerErrorBuilder<'a, 'b, A> {
     let start = _fbb.start_table();
     TrainerErrorBuilder {
@@ -3000,6 +3050,7 @@ impl ::core::fmt::Debug for TrainerError<'_> {
       ds.field("text", &self.text());
       ds.field("traceback", &self.traceback());
       ds.field("fatal", &self.fatal());
+      ds.field("restarts", &self.restarts());
       ds.finish()
   }
 }

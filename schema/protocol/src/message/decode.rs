@@ -95,6 +95,8 @@ fn hello(hello: wire::Hello<'_>) -> Decoded<Hello> {
         connection: hello.connection(),
         role: Role::Primary,
         rank: hello.rank(),
+        world_size: hello.world_size(),
+        restart: hello.restart(),
         in_hand: Vec::new(),
         can_dump_stacks: hello.can_dump_stacks(),
         held: Vec::new(),
@@ -284,6 +286,7 @@ fn trainer_error(error: wire::TrainerError<'_>) -> Decoded<TrainerError> {
         text: string("TrainerError.text", error.text().unwrap_or_default())?,
         traceback: limited_string("TrainerError.traceback", traceback, TRACEBACK_SIZE_BYTES_MAX)?,
         fatal: error.fatal(),
+        restarts: error.restarts(),
     })
 }
 

@@ -142,6 +142,8 @@ impl Encoder {
                 Role::Replica => wire::Role::Replica,
             },
             rank: hello.rank,
+            world_size: hello.world_size,
+            restart: hello.restart,
             in_hand,
             can_dump_stacks: hello.can_dump_stacks,
             held,
@@ -314,6 +316,7 @@ impl Encoder {
             text: Some(builder.create_string(start_of(&error.text, STRING_SIZE_BYTES_MAX))),
             traceback: Some(builder.create_string(end_of(&error.traceback, TRACEBACK_SIZE_BYTES_MAX))),
             fatal: error.fatal,
+            restarts: error.restarts,
         };
         wire::TrainerError::create(builder, &args)
     }

@@ -17,6 +17,8 @@ pub(crate) fn running(now: Instant) -> TrainerSession {
         instance: Instance(1),
         role: Role::Primary,
         rank: 0,
+        world_size: 0,
+        restart: 0,
         version: String::new(),
         can_dump_stacks: false,
     };

@@ -187,7 +187,8 @@ fn texts_of_errors_are_shortened_where_they_matter_least() {
     let kind = "K".repeat(5_000);
     let text = format!("x{}", "é".repeat(4_000));
     let traceback = format!("{}\nValueError: the cause", "é".repeat(40_000));
-    let error = TrainerError { kind, text: text.clone(), traceback: traceback.clone(), fatal: true };
+    let error =
+        TrainerError { kind, text: text.clone(), traceback: traceback.clone(), fatal: true, restarts: false };
     let result =
         TaskResult { delivery: Delivery(7), seq: 1, outcome: Outcome::Failed(error), metrics: vec![] };
     let mut writer = FrameWriter::default();

@@ -87,6 +87,8 @@ fn from_trainer(message: &FromTrainer) -> Value {
             "connection": hello.connection,
             "role": match hello.role { Role::Primary => "Primary", Role::Replica => "Replica" },
             "rank": hello.rank,
+            "world_size": (hello.world_size > 0).then_some(hello.world_size),
+            "restart": (hello.restart > 0).then_some(hello.restart),
             "in_hand": hello.in_hand.iter().map(|entry| json!({
                 "delivery": entry.delivery.0,
                 "last_seq": entry.last_seq,
@@ -215,7 +217,13 @@ fn checkpoint_ref(at: &CheckpointRef) -> Value {
 }
 
 fn trainer_error(error: &TrainerError) -> Value {
-    json!({ "type": error.kind, "text": error.text, "traceback": error.traceback, "fatal": error.fatal })
+    without_nulls(json!({
+        "type": error.kind,
+        "text": error.text,
+        "traceback": error.traceback,
+        "fatal": error.fatal,
+        "restarts": error.restarts.then_some(true),
+    }))
 }
 
 fn metrics(metrics: &[Metric]) -> Value {

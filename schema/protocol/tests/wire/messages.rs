@@ -172,12 +172,9 @@ fn checkpoint_ref() -> impl Strategy<Value = CheckpointRef> {
 }
 
 fn trainer_error() -> impl Strategy<Value = TrainerError> {
-    (text(), text(), text(), any::<bool>()).prop_map(|(kind, text, traceback, fatal)| TrainerError {
-        kind,
-        text,
-        traceback,
-        fatal,
-    })
+    (text(), text(), text(), any::<bool>(), any::<bool>()).prop_map(
+        |(kind, text, traceback, fatal, restarts)| TrainerError { kind, text, traceback, fatal, restarts },
+    )
 }
 
 fn report() -> impl Strategy<Value = Report> {
@@ -211,14 +208,14 @@ fn hello() -> impl Strategy<Value = Hello> {
         last_seq,
         state: [InHandState::Queued, InHandState::Running, InHandState::Finished][usize::from(state)],
     });
-    let numbers = (0..=1_u16, 1..=u16::MAX, any::<u128>(), any::<u32>(), any::<u32>());
+    let numbers = (0..=1_u16, 1..=u16::MAX, any::<u128>(), any::<u32>(), any::<[u32; 3]>());
     let flags = (any::<bool>(), any::<bool>(), vec(delivery(), 0..4));
     ("[a-z0-9]{1,20}", text(), option::of(any::<[u8; 16]>()), numbers, vec(in_hand, 0..4), flags).prop_map(
         |(
             job_id,
             version,
             token,
-            (min, max, instance, connection, rank),
+            (min, max, instance, connection, [rank, world_size, restart]),
             in_hand,
             (replica, can_dump_stacks, held),
         )| Hello {
@@ -231,6 +228,8 @@ fn hello() -> impl Strategy<Value = Hello> {
             connection,
             role: if replica { Role::Replica } else { Role::Primary },
             rank,
+            world_size,
+            restart,
             in_hand,
             can_dump_stacks,
             held,

@@ -114,7 +114,7 @@ fn frames() -> Vec<Value> {
         bytes[at] = byte;
         bytes
     };
-    for (name, sent) in slab_messages() {
+    for (name, sent) in slab_messages().into_iter().chain(group_messages()) {
         cases.push(case(name, &stream_of(slice(&sent))));
     }
     cases.push(case("nothing", b""));
@@ -205,6 +205,7 @@ fn named_messages() -> Vec<(&'static str, Sent)> {
         text: "Verlust ist unendlich – naïve Lernrate?".into(),
         traceback: "Traceback (most recent call last):\n  …\nValueError".into(),
         fatal,
+        restarts: false,
     };
     let in_hand = |delivery, last_seq, state| InHand { delivery: Delivery(delivery), last_seq, state };
     let hello = Hello {
@@ -217,6 +218,8 @@ fn named_messages() -> Vec<(&'static str, Sent)> {
         connection: 2,
         role: Role::Replica,
         rank: 3,
+        world_size: 0,
+        restart: 0,
         in_hand: vec![
             in_hand(5, 9, InHandState::Finished),
             in_hand(7, 1, InHandState::Running),
@@ -323,6 +326,8 @@ fn slab_messages() -> Vec<(&'static str, Sent)> {
         connection: 2,
         role: Role::Primary,
         rank: 0,
+        world_size: 0,
+        restart: 0,
         in_hand: vec![],
         can_dump_stacks: false,
         held: vec![Delivery(3), Delivery(7)],
@@ -343,6 +348,37 @@ fn slab_messages() -> Vec<(&'static str, Sent)> {
         ("Slab", Sent::Slab(Slab { slab: SlabId(1), size: 512 << 20 }, 1)),
         ("Deliver in a slab", in_slab()),
         ("Release", Sent::FromTrainer(FromTrainer::Release(released))),
+    ]
+}
+
+/// What ranks of a group say of themselves.
+fn group_messages() -> Vec<(&'static str, Sent)> {
+    let hello = Hello {
+        protocol_min: 1,
+        protocol_max: 1,
+        job_id: JobId::new("digits-2026.11").unwrap(),
+        version: "trainwire 0.1.0 (Python 3.11)".into(),
+        token: Some(Token(*b"0123456789abcdef")),
+        instance: Instance(8),
+        connection: 1,
+        role: Role::Replica,
+        rank: 1,
+        world_size: 2,
+        restart: 1,
+        in_hand: vec![],
+        can_dump_stacks: false,
+        held: vec![],
+    };
+    let error = TrainerError {
+        kind: "ValueError".into(),
+        text: "bad batch".into(),
+        traceback: String::new(),
+        fatal: false,
+        restarts: true,
+    };
+    vec![
+        ("Hello of a replica that was started anew", Sent::FromTrainer(FromTrainer::Hello(hello))),
+        ("Result of a rank that will be started anew", result(1, Outcome::Failed(error), vec![])),
     ]
 }
 

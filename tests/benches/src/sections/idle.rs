@@ -133,6 +133,8 @@ impl Trainer {
             instance: Instance(number as u128 + 1),
             role: Role::Primary,
             rank: 0,
+            world_size: 0,
+            restart: 0,
             version: "bench".into(),
             can_dump_stacks: false,
         };

@@ -55,6 +55,7 @@ fn records() -> Vec<Record> {
             attached: false,
             start_ticks: None,
             boot_id: None,
+            restart: 0,
         },
         Record::TrainerNoticed { trainer: TrainerNo(1), condition: Condition::Unresponsive },
         Record::TrainerEnded { trainer: TrainerNo(1), exit: Exit::Code { code: 3 }, start_failed: false },

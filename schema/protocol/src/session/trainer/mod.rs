@@ -40,6 +40,8 @@ pub struct TrainerSession {
     /// Welcome, while open, and once that has been said.
     orphaned_at: Option<Instant>,
     in_hand: Deliveries,
+    /// The latest that was ever delivered; 0 before the first. They ascend.
+    newest: Delivery,
     held: Held,
     outbox: Outbox,
     /// How long the trainer's code had the delivery before this one; before the first, unknown.
@@ -60,8 +62,12 @@ pub struct Identity {
     pub instance: Instance,
     /// Its part in a distributed job.
     pub role: Role,
-    /// Its place in a distributed job; 0 elsewhere.
+    /// Its place in its group; 0 elsewhere.
     pub rank: u32,
+    /// How many processes its group has; 0 or 1 where it is alone.
+    pub world_size: u32,
+    /// How often the launcher of its group has started it anew.
+    pub restart: u32,
     /// Name and version of the software, for people.
     pub version: String,
     /// Whether a Stop may ask for the stacks of all threads.
@@ -149,6 +155,7 @@ impl TrainerSession {
             state: State::Detached,
             orphaned_at: None,
             in_hand: Deliveries::default(),
+            newest: Delivery(0),
             held: Held::default(),
             outbox: Outbox::new(limits),
             last_task: None,

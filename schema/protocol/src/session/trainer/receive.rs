@@ -9,7 +9,7 @@ use super::{Delivered, State, Terms, TrainerEvent, TrainerSession};
 use crate::error::ProtocolError;
 use crate::frame::Kind;
 use crate::limits::{HELD_MAX, IN_HAND_MAX, PROTOCOL_VERSION};
-use crate::message::{AckEntry, Deliver, Place, Slab, Stop, ToTrainer, Welcome};
+use crate::message::{AckEntry, Deliver, Place, Role, Slab, Stop, ToTrainer, Welcome};
 
 impl TrainerSession {
     pub(super) fn receive(
@@ -77,9 +77,11 @@ impl TrainerSession {
 
     fn delivered(&mut self, deliver: Deliver, inline: Option<Bytes>) -> Result<(), ProtocolError> {
         let delivery = deliver.delivery;
-        if self.in_hand.get_mut(delivery).is_some() {
+        let again = self.identity.role == Role::Replica && delivery <= self.newest;
+        if again || self.in_hand.get_mut(delivery).is_some() {
             return Ok(());
         }
+        self.newest = self.newest.max(delivery);
         if self.in_hand.len() >= IN_HAND_MAX {
             let (count, limit) = (IN_HAND_MAX + 1, IN_HAND_MAX);
             return Err(ProtocolError::TooMany { field: "the deliveries in hand", count, limit });

@@ -52,6 +52,8 @@ impl TrainerSession {
             connection: self.connections,
             role: identity.role,
             rank: identity.rank,
+            world_size: identity.world_size,
+            restart: identity.restart,
             in_hand: self.in_hand.list(),
             can_dump_stacks: identity.can_dump_stacks,
             held: self.held.list(),

@@ -23,6 +23,8 @@ impl End {
             instance: hello().instance,
             role: Role::Primary,
             rank: 0,
+            world_size: 0,
+            restart: 0,
             version: hello().version,
             can_dump_stacks: false,
         };
