@@ -117,7 +117,17 @@ class Task:
         """Whether there is no orchestrator."""
     @property
     def is_primary(self) -> bool:
-        """Whether this process is the one that reports."""
+        """Whether this process is the one that reports: rank 0, or the only one.
+
+        In the others, the replicas, `report` and `checkpoint` do nothing, and what `finish` is given goes
+        nowhere; an exception they raise is news all the same.
+        """
+    @property
+    def rank(self) -> int:
+        """This process's place among those that train together, as the launcher says; 0 if it is alone."""
+    @property
+    def world_size(self) -> int:
+        """How many processes train together; 1 if it is alone."""
     @property
     def ended(self) -> bool:
         """Whether its result has been given."""
@@ -167,8 +177,17 @@ class Task:
         Numbers, bools and whatever has one element behind `.item()`; mappings are flattened with
         "/". The rest is left out with one warning a name, unless TRAINWIRE_STRICT=1.
         """
+    def agree_to_stop(self) -> bool:
+        """`should_stop`, with the same answer in all ranks.
+
+        All of them must ask, at the same point of their work: the answer is the primary's, passed on by one
+        `all_reduce` of PyTorch's default process group. Without a process group each rank goes by its own.
+        """
     def epochs(self, start: float | None = None) -> Epochs:
-        """`range(start, max_epochs)` that ends early once the task should stop."""
+        """`range(start, max_epochs)` that ends early once the task should stop.
+
+        Of several ranks all end at the same epoch: see `agree_to_stop`, which is asked before each.
+        """
     def track(self, iterable: Iterable[_Item], total: int | None = None) -> Track[_Item]:
         """Passes the items on. Each is progress; with a known total the share is reported."""
     def tick(self) -> None:

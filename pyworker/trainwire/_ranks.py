@@ -19,9 +19,8 @@ def agree(stop, is_primary):
 
 
 def _device(torch):
-    """Where the process group takes a tensor: the CPU, unless its only backend is an accelerator's."""
-    backends = str(torch.distributed.get_backend_config())
-    if "cpu:" in backends or "," not in backends and any(name in backends for name in ("gloo", "mpi")):
+    """Where the process group takes a tensor: the CPU, unless all its backends are an accelerator's."""
+    if "cpu:" in str(torch.distributed.get_backend_config()):
         return torch.device("cpu")
     if hasattr(torch, "accelerator"):
         return torch.accelerator.current_accelerator()

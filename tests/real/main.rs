@@ -13,6 +13,7 @@ mod open;
 mod pauses;
 mod payloads;
 mod polling;
+mod ranks;
 mod retries;
 mod silence;
 mod slab;

@@ -223,12 +223,14 @@ impl Scheduler {
         if let Some(group) = &mut live.group {
             group.silent = None;
             group.handed.clear();
-            for (_, gone) in group.replicas.extract_if(.., |_, replica| replica.restart <= *before) {
-                if let Some(connection) = gone.connection {
+            group.replicas.retain(|_, replica| {
+                let stays = replica.restart > *before;
+                if let (false, Some(connection)) = (stays, replica.connection) {
                     self.replicas.remove(&connection);
                     self.out.effects.push(Effect::Close { connection });
                 }
-            }
+                stays
+            });
         }
         if asked {
             self.set_ladder(now, trainer, None);

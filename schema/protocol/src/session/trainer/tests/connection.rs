@@ -170,3 +170,20 @@ fn refused_is_the_end_of_the_connection() {
     assert_eq!((end.sent(), end.events()), (vec![], vec![]));
     assert!(!end.session.is_open());
 }
+
+#[test]
+fn replica_again() {
+    let mut end = End::open();
+    end.session.identity.role = Role::Replica;
+    end.deliver(3);
+    end.receive(&ToTrainer::Deliver(deliver(3))).unwrap();
+    end.session.start(end.now, Delivery(3));
+    end.finish(3);
+    end.ack(3, 1);
+    end.events();
+    // It is not in hand any more; an orchestrator that was started anew cannot know.
+    end.receive(&ToTrainer::Deliver(deliver(3))).unwrap();
+    end.receive(&ToTrainer::Deliver(deliver(2))).unwrap();
+    assert_eq!(end.events(), []);
+    end.deliver(4);
+}
