@@ -167,7 +167,9 @@ def test_a_cancelled_iteration_closes_its_connection(daemon: Server) -> None:
     job = trainwire.submit("train.py", params={"lr": 0.1, "wait": True}, max_epochs=100_000)
 
     def connections() -> int:
-        return len(list(Path(f"/proc/{daemon.process.pid}/fd").iterdir()))
+        """At its end, each named as the socket that listens, which is one of them."""
+        lines = Path("/proc/net/unix").read_text().splitlines()
+        return sum(line.endswith(f" {daemon.control.path}") for line in lines)
 
     async def follow() -> None:
         seen = asyncio.Event()
@@ -179,11 +181,11 @@ def test_a_cancelled_iteration_closes_its_connection(daemon: Server) -> None:
 
         looking = asyncio.create_task(look())
         await seen.wait()
-        before = connections()
+        assert connections() == 2
         looking.cancel()
         with pytest.raises(asyncio.CancelledError):
             await looking
-        while connections() >= before:
+        while connections() > 1:
             await asyncio.sleep(0.01)
 
     asyncio.run(asyncio.wait_for(follow(), 100))
@@ -214,9 +216,10 @@ def test_one_task_is_stopped_and_goes_on_later() -> None:
 @pytest.mark.usefixtures("daemon")
 def test_an_open_job_takes_tasks_until_it_is_closed() -> None:
     job = trainwire.submit("train.py", open=True, max_epochs=1)
-    job.add([{"task_id": "a", "params": {"lr": 0.1}}], max_epochs=1)
+    job.add([{"task_id": "a", "params": {"lr": 0.1}}])
     job.wait("a", timeout=60)
-    job.add([{"task_id": "b", "params": {"lr": 0.2}}], max_epochs=1)
+    assert job.tasks()[0]["max_epochs"] == 1 and job.tasks()[0]["model_name"] == "train"
+    job.add([{"task_id": "b", "params": {"lr": 0.2}}])
     job.close()
     job.wait(timeout=60)
     assert [(row.task, row.params["lr"], row.state) for row in job.results()] == [
@@ -258,6 +261,32 @@ def test_a_script_that_knows_nothing_of_trainwire(folder: Path) -> None:
     words = [sys.executable, "-c", "import sys; sys.exit(3)"]
     [row] = trainwire.run(words, working_dir=folder / "state")
     assert row.state == "dead" and row.error is not None and "3" in row.error
+
+
+def fit(task: trainwire.Task) -> dict[str, float]:
+    for epoch in task.epochs():
+        task.report(loss=task.params["lr"] / (epoch + 1), epoch=epoch)
+    return {"last": task.params["lr"]}
+
+
+@pytest.mark.usefixtures("daemon")
+def test_a_function() -> None:
+    results = trainwire.sweep(fit, grid={"lr": [0.1, 0.2]}, max_epochs=2)
+    assert [row.metrics for row in results] == [{"loss": 0.05, "last": 0.1}, {"loss": 0.1, "last": 0.2}]
+    assert results.job_id.startswith("fit-")
+    with pytest.raises(TypeError, match="<lambda> is not found by its name in another process"):
+        trainwire.run(lambda task: None)  # noqa: ARG005
+
+
+@pytest.mark.usefixtures("daemon")
+def test_a_function_of_the_script_itself(folder: Path) -> None:
+    (folder / "all.py").write_text(
+        "import trainwire\n"
+        "def fit(task): return {'twice': 2 * task.params['lr']}\n"
+        "if __name__ == '__main__': print(trainwire.run(fit, params={'lr': 0.25})[0].metrics)\n"
+    )
+    done = subprocess.run([sys.executable, "all.py"], capture_output=True, text=True, check=False)
+    assert done.stdout == "{'twice': 0.5}\n", done.stderr
 
 
 @pytest.mark.usefixtures("daemon")

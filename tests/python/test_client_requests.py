@@ -14,10 +14,10 @@ from trainwire._client.outcomes import Result, Results
 
 
 def test_commands() -> None:
-    assert request.words_of("train.py --fast 'a b'") == [sys.executable, "train.py", "--fast", "a b"]
-    assert request.words_of("torchrun train.py") == ["torchrun", "train.py"]
-    assert request.words_of(Path("lab/train.py")) == [sys.executable, "lab/train.py"]
-    assert request.words_of(["sh", "-c", "exit 3"]) == ["sh", "-c", "exit 3"]
+    assert request.words_of("train.py --fast 'a b'")[0] == [sys.executable, "train.py", "--fast", "a b"]
+    assert request.words_of("torchrun train.py")[0] == ["torchrun", "train.py"]
+    assert request.words_of(Path("lab/train.py"))[0] == [sys.executable, "lab/train.py"]
+    assert request.words_of(["sh", "-c", "exit 3"])[0] == ["sh", "-c", "exit 3"]
     with pytest.raises(ValueError, match="empty"):
         request.words_of("")
     assert request.stem_of(["python", "lab/train.py"]) == "train"
@@ -82,14 +82,11 @@ def test_values_of_other_libraries_become_plain() -> None:
 
 
 def test_tasks_of_their_own() -> None:
-    [task] = request.task_requests(
-        "train", params={"a": 1}, combinations=[], tasks=None, max_epochs=3, model_name=None
-    )
+    common = request.Common("train", {"a": 1}, max_epochs=3)
+    [task] = request.task_requests(common, [], None)
     assert task == {"task_id": "train", "model_name": "train", "max_epochs": 3, "params": {"a": 1}}
     with pytest.raises(TypeError, match=r"tasks\[0\] has the unknown key 'lr'; there are .*task_id"):
-        request.task_requests(
-            "train", params=None, combinations=[], tasks=[{"lr": 1}], max_epochs=None, model_name=None
-        )
+        request.task_requests(common, [], [{"lr": 1}])  # type: ignore[typeddict-unknown-key]
 
 
 def test_tables() -> None:

@@ -152,7 +152,7 @@ def test_functions_of_the_test(check: Check) -> None:
             assert trainwire_orchestrator.run(Model.fit, max_epochs=3).result == {"epochs": 3}
 
         def test_that_cannot_be_found(trainwire_orchestrator):
-            with pytest.raises(TypeError, match="write it as a function at the top of its file"):
+            with pytest.raises(TypeError, match="write it as a function at the top of a file"):
                 trainwire_orchestrator.run(lambda task: None)
         """
     )

@@ -4,6 +4,7 @@
 | --- | --- |
 | `submitting` | `submit`, `run`, `sweep`, `job`, `results` |
 | `request` | what they are given, as the daemon wants it |
+| `function` | a function as a trainer |
 | `combinations` | grids and random samples |
 | `control` | where the daemon is; requests and refusals |
 | `embedded` | a daemon of this process's own, where none runs |

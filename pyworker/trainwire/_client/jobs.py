@@ -11,7 +11,7 @@ from typing import Any
 from trainwire._client import outcomes
 from trainwire._client.control import Control, encoded
 from trainwire._client.outcomes import Results
-from trainwire._client.request import TaskSpec, limits_of, task_requests
+from trainwire._client.request import Common, TaskSpec, limits_of, task_requests
 from trainwire.errors import NoDaemonError
 
 __all__ = ["Event", "Job"]
@@ -27,9 +27,14 @@ class Job:
     """
 
     def __init__(
-        self, control: Control, job_id: str, params: Mapping[str, Mapping[str, Any]] | None = None
+        self,
+        control: Control,
+        job_id: str,
+        common: Common,
+        params: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         self.job_id = job_id
+        self._common = common
         self._control = control
         self._params = dict(params or {})
         self._path = f"/v1/jobs/{encoded(job_id)}"
@@ -109,18 +114,11 @@ class Job:
         answer = self._control.post(f"{self._path}/retry", said)
         return int(answer["requeued"])
 
-    def add(
-        self, tasks: Iterable[TaskSpec], *, max_epochs: int | None = None, model_name: str | None = None
-    ) -> None:
-        """More tasks for a job submitted with `open=True`; the same ones again change nothing."""
-        requests = task_requests(
-            self.job_id,
-            params=None,
-            combinations=[],
-            tasks=tasks,
-            max_epochs=max_epochs,
-            model_name=model_name,
-        )
+    def add(self, tasks: Iterable[TaskSpec]) -> None:
+        """More tasks for a job submitted with `open=True`, on top of the `params`, `max_epochs` and
+        `model_name` said there. The same ones again change nothing.
+        """
+        requests = task_requests(self._common, [], tasks)
         self._control.post(f"{self._path}/tasks", {"tasks": requests})
         self._params.update(outcomes.params_of(requests))
 

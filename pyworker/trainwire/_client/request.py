@@ -7,16 +7,18 @@ import secrets
 import shlex
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
 from trainwire._client.combinations import Combination, plain
+from trainwire._client.function import command_of
 
-__all__ = ["Command", "Duration", "Limits", "TaskSpec", "job_request", "limits_of", "task_requests"]
+__all__ = ["Command", "Common", "Duration", "Limits", "TaskSpec", "job_request", "limits_of", "task_requests"]
 
-Command = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+Command = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Callable[..., Any]
 Duration = float | str | timedelta
 """Seconds, a `timedelta`, or a text such as `"10m"` or `"1h30m"`."""
 
@@ -69,15 +71,15 @@ def job_request(
     limits: Limits,
 ) -> dict[str, Any]:
     """The body of `POST /v1/jobs`. The command runs here, and `python` in it is this Python."""
-    words = words_of(command)
+    words, needed = words_of(command)
     small = all(
         "hyperparams_file" not in task and len(repr(task["params"])) < SCRIPT_PARAMS_SIZE_MAX
         for task in tasks
     )
     spec: dict[str, Any] = {
-        "job_id": job_id or _job_id(stem_of(words)),
+        "job_id": job_id or _job_id(stem_of(command)),
         "command": words,
-        "environment": _environment(environment or {}),
+        "environment": _environment({**needed, **(environment or {})}),
         "working_dir": str(Path(working_dir or ".").absolute()),
         "script": small if script is None else script,
         "open": open,
@@ -87,36 +89,40 @@ def job_request(
     return {"spec": spec, "tasks": tasks}
 
 
+@dataclass(frozen=True)
+class Common:
+    """What a job's tasks have in common, unless they say otherwise."""
+
+    name: str
+    """Of the only task, and of the model."""
+    params: dict[str, Any] = field(default_factory=dict)
+    max_epochs: int | None = None
+    model_name: str | None = None
+
+
 def task_requests(
-    name: str,
-    *,
-    params: Mapping[str, Any] | None,
-    combinations: list[Combination],
-    tasks: Iterable[TaskSpec] | None,
-    max_epochs: int | None,
-    model_name: str | None,
+    common: Common, combinations: list[Combination], tasks: Iterable[TaskSpec] | None
 ) -> list[dict[str, Any]]:
-    """Every combination and every task of its own, on top of `params`; one named `name` if there are none."""
-    common = plain(dict(params or {}), "params")
+    """Every combination and every task of its own, on top of what is common; one task if there are none."""
     said: list[TaskSpec] = [{"task_id": task_id, "params": values} for task_id, values in combinations]
     said += list(tasks or [])
     if not said and tasks is None:
-        said = [{"task_id": name}]
+        said = [{"task_id": common.name}]
     requests = []
     for place, task in enumerate(said):
         if unknown := set(task) - set(TaskSpec.__annotations__):
             known = ", ".join(TaskSpec.__annotations__)
             raise TypeError(f"tasks[{place}] has the unknown key {min(unknown)!r}; there are {known}")
         request: dict[str, Any] = {
-            "task_id": task.get("task_id", f"{name}-{place}"),
-            "model_name": task.get("model_name", model_name or name),
+            "task_id": task.get("task_id", f"{common.name}-{place}"),
+            "model_name": task.get("model_name", common.model_name or common.name),
         }
-        if epochs := task.get("max_epochs", max_epochs):
+        if epochs := task.get("max_epochs", common.max_epochs):
             request["max_epochs"] = epochs
         if file := task.get("hyperparams_file"):
             request["hyperparams_file"] = str(Path(file).absolute())
         else:
-            request["params"] = {**common, **plain(dict(task.get("params", {})), "params")}
+            request["params"] = {**common.params, **plain(dict(task.get("params", {})), "params")}
         requests.append(request)
     return requests
 
@@ -128,8 +134,12 @@ def limits_of(limits: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def words_of(command: Command) -> list[str]:
-    """A text is split as a shell would; a script that ends in `.py` is run by this Python."""
+def words_of(command: Command) -> tuple[list[str], dict[str, str]]:
+    """A text is split as a shell would; a script that ends in `.py` is run by this Python. With the words
+    comes what they need of the environment.
+    """
+    if callable(command):
+        return command_of(command)
     if isinstance(command, str):
         words = shlex.split(command)
     elif isinstance(command, os.PathLike):
@@ -138,11 +148,14 @@ def words_of(command: Command) -> list[str]:
         words = [os.fspath(word) for word in command]
     if not words:
         raise ValueError('the command is empty; give a script or a program, e.g. "train.py"')
-    return [sys.executable, *words] if words[0].endswith(".py") else words
+    return [sys.executable, *words] if words[0].endswith(".py") else words, {}
 
 
-def stem_of(words: Sequence[str]) -> str:
-    """What is run, in one word: `train` of `python train.py` and of `python -m lab.train`."""
+def stem_of(command: Command) -> str:
+    """What is run, in one word: `train` of `python train.py`, of `python -m lab.train` and of a function."""
+    if callable(command):
+        return str(getattr(command, "__name__", "task"))
+    words = words_of(command)[0]
     if "-m" in words[:-1]:
         return words[words.index("-m") + 1].rpartition(".")[2]
     script = next((word for word in words if word.endswith((".py", ".sh")) and not word.isspace()), words[0])

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainwire._client import combinations, display, embedded, outcomes
+from trainwire._client.combinations import plain
 from trainwire._client.control import Control, default_state_dir
 from trainwire._client.jobs import Job
 from trainwire._client.outcomes import Results
-from trainwire._client.request import Command, Limits, TaskSpec, job_request, stem_of, task_requests, words_of
+from trainwire._client.request import Command, Common, Limits, TaskSpec, job_request, stem_of, task_requests
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -63,7 +64,9 @@ def submit(
 
     Args:
         command: The trainer, e.g. `"train.py"` or `["torchrun", "train.py"]`. It need not know trainwire.
-            A script that ends in `.py` is run by this Python.
+            A script that ends in `.py` is run by this Python. Or a function at the top of a file, which is
+            called with the task, in a process of its own, or without anything if it works off
+            `trainwire.tasks()` itself.
         params: Parameters of every task.
         grid: Values of parameters; every combination is a task.
         tasks: More tasks, each with a `task_id` and `params` that go over the common ones.
@@ -154,9 +157,9 @@ def sweep(
 
 def job(job_id: str, *, daemon: Daemon = None) -> Job:
     """A job that was submitted before, by whomever. Raises `DaemonError` (`no_such_job`)."""
-    found = Job(_control(daemon), job_id)
-    found.show()
-    return found
+    control = _control(daemon)
+    command = Job(control, job_id, Common("task")).show()["command"]
+    return Job(control, job_id, Common(stem_of(command or ["task"])))
 
 
 def results(job: Job | str, *, daemon: Daemon = None) -> Results:
@@ -176,18 +179,12 @@ def _submit(
     daemon: Daemon,
     **job: Any,
 ) -> Job:
-    requests = task_requests(
-        stem_of(words_of(command)),
-        params=params,
-        combinations=found,
-        tasks=tasks,
-        max_epochs=max_epochs,
-        model_name=model_name,
-    )
+    common = Common(stem_of(command), plain(dict(params or {}), "params"), max_epochs, model_name)
+    requests = task_requests(common, found, tasks)
     request = job_request(command, requests, **job)
     control = _control(daemon)
     answer = control.post("/v1/jobs", request)
-    return Job(control, answer["job"], outcomes.params_of(requests))
+    return Job(control, answer["job"], common, outcomes.params_of(requests))
 
 
 def _run_to_its_end(job: Job, show: bool | None) -> Results:

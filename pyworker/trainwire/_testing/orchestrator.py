@@ -8,7 +8,7 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any
 from trainwire._client import submitting
 from trainwire._client.embedded import Server
 from trainwire._client.jobs import Event, Job
-from trainwire._client.request import Command
-from trainwire._testing.call import command_of
+from trainwire._client.request import Command, words_of
 from trainwire._testing.outcome import Run
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ class Orchestrator:
 
     def run(
         self,
-        trainer: Command | Callable[..., Any],
+        trainer: Command,
         *,
         params: Mapping[str, Any] | None = None,
         max_epochs: int | None = None,
@@ -88,11 +87,8 @@ class Orchestrator:
         if len(actions) < sum(epoch is not None for epoch in wanted.values()):
             raise ValueError("two things cannot happen at one epoch")
         environment = dict(said.pop("environment", None) or {})
-        if callable(trainer):
-            trainer, needed = command_of(trainer)
-            environment = {**needed, **environment}
         releases = Path(tempfile.mkdtemp(prefix="hold-", dir=self.folder))
-        environment = {**environment, **_held(releases, actions, environment)}
+        environment |= _held(releases, actions, words_of(trainer)[1] | environment)
         limits: dict[str, Any] = {"backoff_min": 0.01, "backoff_max": 60, **said}
         job = self.submit(trainer, params=params, max_epochs=max_epochs, environment=environment, **limits)
         return self._follow(job, actions, releases, starve_s, timeout_s)

@@ -1,4 +1,4 @@
-"""A function of a test as a trainer, in a process of its own: `python -m trainwire._testing.call`."""
+"""A function as a trainer, in a process of its own: `python -m trainwire._client.function`."""
 
 from __future__ import annotations
 
@@ -20,21 +20,19 @@ def command_of(function: Callable[..., Any]) -> tuple[list[str], dict[str, str]]
     """
     fit = getattr(function, "fit", function)  # of a `Trainer`
     name = getattr(fit, "__qualname__", "<unnamed>")
-    file = inspect.getsourcefile(fit)
-    if "<" in name or file is None:
+    try:
+        file = inspect.getsourcefile(fit)
+    except TypeError:
+        file = None
+    if "<" in name or file is None or not Path(file).exists():
         raise TypeError(
-            f"{name} is not found by its name in another process, and a trainer is run in one of its own, so "
-            "that it can be killed: write it as a function at the top of its file"
+            f"{name} is not found by its name in another process, and a trainer is one of its own, so that it "
+            "can be killed: write it as a function at the top of a file"
         )
+    # Not run again as a script: what stands under `if __name__ == "__main__"` is for this process.
+    module = "__trainwire_main__" if fit.__module__ == "__main__" else fit.__module__
     path = os.pathsep.join(folder for folder in sys.path if folder)
-    words = [
-        sys.executable,
-        "-m",
-        "trainwire._testing.call",
-        str(Path(file).absolute()),
-        name,
-        fit.__module__,
-    ]
+    words = [sys.executable, "-m", "trainwire._client.function", str(Path(file).absolute()), name, module]
     return words, {"PYTHONPATH": path}
 
 
@@ -42,9 +40,8 @@ def main(file: str, name: str, module_name: str) -> None:
     import trainwire
 
     spec = importlib.util.spec_from_file_location(module_name, file)
-    assert spec is not None and spec.loader is not None, (
-        f"{file} was a Python file when it was imported before"
-    )
+    if spec is None or spec.loader is None:
+        sys.exit(f"{file} is no Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module
     spec.loader.exec_module(module)
