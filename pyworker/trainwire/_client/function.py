@@ -26,8 +26,8 @@ def command_of(function: Callable[..., Any]) -> tuple[list[str], dict[str, str]]
         file = None
     if "<" in name or file is None or not Path(file).exists():
         raise TypeError(
-            f"{name} is not found by its name in another process, and a trainer is one of its own, so that it "
-            "can be killed: write it as a function at the top of a file"
+            f"{name} is not found by its name in another process, and a trainer is one of its own, so that "
+            "it can be killed: write it as a function at the top of a file"
         )
     # Not run again as a script: what stands under `if __name__ == "__main__"` is for this process.
     module = "__trainwire_main__" if fit.__module__ == "__main__" else fit.__module__
