@@ -24,7 +24,7 @@ demo: $(VENV)/installed ## train a sweep of digit classifiers with two trainers
 	trainwire run examples/digits.toml
 
 .PHONY: examples
-examples: $(VENV)/installed ## run every example but torch_loop.py, which needs torch
+examples: $(VENV)/installed ## run every example but torch_loop.py and torchrun_ddp.py, which need torch
 	trainwire run examples/digits.toml
 	trainwire run examples/digits_crash.toml
 	trainwire run --grid lr=0.1,0.01 -- python examples/plain_script.py
