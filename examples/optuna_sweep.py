@@ -55,9 +55,11 @@ def tell(task: str, event: dict) -> None:
         study.tell(trial, state=state)
 
 
+events = job.events()
+next(events)  # from before the first task on, so that no row is missed
 for _ in range(TRAINERS):
     ask()
-for event in job.events():
+for event in events:
     task = event.get("task")
     if event["event"] == "progress" and task in running:
         report(task, event["rows"])

@@ -120,6 +120,19 @@ def test_ctrl_c_waits_for_checkpoints(folder: Path) -> None:
     assert "trainwire.results('long')" in out and out.endswith("stopped True\n")
 
 
+def test_the_same_job_id_in_two_folders(folder: Path) -> None:
+    (folder / "other").mkdir()
+    (folder / "other/train.py").write_text(TRAIN)
+    first = start(folder, LONG + UNDER_WAY + "sys.stdin = open('go'); print(job.results()[0].state)\n")
+    os.mkfifo(folder / "go")
+    assert first.stdout is not None and first.stdout.readline() == "training\n"
+    out, _ = ends(start(folder / "other", LONG + UNDER_WAY + "job.stop(); print(job.results()[0].state)\n"))
+    assert out == "training\nstopped\n"
+    (folder / "go").write_text("")
+    out, _ = ends(first)
+    assert out == "running\n"
+
+
 def test_a_second_process_has_a_folder_of_its_own(folder: Path) -> None:
     first = start(folder, SAY_PID + "sys.stdin = open('go')\n")
     os.mkfifo(folder / "go")

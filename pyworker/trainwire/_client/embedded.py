@@ -12,6 +12,7 @@ and tries none again.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import hashlib
 import logging
 import os
@@ -19,6 +20,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -115,7 +117,8 @@ def _start() -> Server:
     """In the first folder that no other process has."""
     for number in range(1, FOLDERS_MAX + 1):
         try:
-            started = Server(_folder(number), "--stop-trainers")
+            folder = _folder(number)
+            started = Server(folder, "--stop-trainers", "--socket-dir", _socket_dir(folder))
         except NoDaemonError as error:
             if IN_USE not in str(error) or number == FOLDERS_MAX:
                 raise
@@ -136,8 +139,24 @@ def _folder(number: int) -> Path:
     folder = Path.cwd() / ".trainwire" / name
     if len(os.fsencode(folder / "control.sock")) <= SOCKET_PATH_SIZE_BYTES_MAX:
         return folder
-    digest = hashlib.sha256(os.fsencode(folder)).hexdigest()[:12]
-    return default_state_dir().with_name(f"trainwire-{digest}")
+    return default_state_dir().with_name(f"trainwire-{_digest(folder)[:12]}")
+
+
+def _socket_dir(folder: Path) -> str:
+    """Its jobs' sockets are in one of their own: the same job id elsewhere is no conflict. A later daemon of
+    this folder has the same, where trainers that lost theirs look for it.
+
+    Short, because with the longest job id a socket's name has all the bytes it may have.
+    """
+    named = Path("/tmp") / f"tw-{_digest(folder)[:8]}"
+    named.mkdir(mode=0o700, exist_ok=True)
+    if named.is_symlink() or named.stat().st_uid != os.getuid():
+        return tempfile.mkdtemp(prefix="tw-", dir="/tmp")
+    return str(named)
+
+
+def _digest(folder: Path) -> str:
+    return hashlib.sha256(os.fsencode(folder)).hexdigest()
 
 
 def _why(said: Path) -> str:
@@ -158,6 +177,8 @@ def _close() -> None:
             "stopping %s: running tasks save a checkpoint and end; wait() for a job to let it finish", names
         )
     _server.close()
+    with contextlib.suppress(OSError):
+        Path(_socket_dir(_server.control.state_dir)).rmdir()
 
 
 _server: Server | None = None

@@ -45,17 +45,18 @@ class Job:
         `since`: those after this `seq`. Rows of metrics (`progress`) are those reported from now on;
         `metrics()` has the earlier ones. Where the daemon is started again meanwhile, the iteration goes on.
         """
+        over = False
         while True:
             try:
                 for line in self._control.lines(f"{self._path}/events", since=since):
                     if not line.endswith(b"\n"):
                         break
                     event: Event = json.loads(line)
-                    since = event["seq"]
+                    since, over = event["seq"], event["event"] == "job_ended"
                     yield event
             except (NoDaemonError, ConnectionError):
                 pass  # found again below, or not
-            if self._ended():
+            if self._ended(over):
                 return
 
     async def aevents(self, since: int = 0) -> AsyncIterator[Event]:
@@ -63,12 +64,14 @@ class Job:
 
         Where the daemon is gone it raises `NoDaemonError`: call it again with the last `seq`.
         """
+        import asyncio
+
         over = False
         async for line in self._control.alines(f"{self._path}/events", since=since):
             event: Event = json.loads(line)
             over = event["event"] == "job_ended"
             yield event
-        if not over and not self._ended():
+        if not await asyncio.to_thread(self._ended, over) and not over:
             raise NoDaemonError(f"the daemon ended while {self.job_id} went on", code="no_answer")
 
     def __aiter__(self) -> AsyncIterator[Event]:
@@ -168,7 +171,12 @@ class Job:
             raise ValueError(f"{self.job_id} has several tasks; name one of them: {', '.join(names)}")
         return str(names[0])
 
-    def _ended(self) -> bool:
+    def _ended(self, over: bool) -> bool:
+        """Whether it has, when its events have come to an end. `over`: the last one said so; then the rows of
+        metrics are in their files, too, when this returns.
+        """
+        if over:
+            return bool(self._control.get_patiently(f"{self._path}/wait", timeout_ms=1000)["ended"])
         return bool(self._control.get_patiently(self._path)["ended"])
 
     def __repr__(self) -> str:

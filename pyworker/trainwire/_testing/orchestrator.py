@@ -8,15 +8,16 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainwire._client import submitting
 from trainwire._client.embedded import Server
 from trainwire._client.jobs import Event, Job
-from trainwire._client.request import Command, words_of
+from trainwire._client.request import Command, stem_of, words_of
 from trainwire._testing.outcome import Run
 
 if TYPE_CHECKING:
@@ -90,8 +91,15 @@ class Orchestrator:
         releases = Path(tempfile.mkdtemp(prefix="hold-", dir=self.folder))
         environment |= _held(releases, actions, words_of(trainer)[1] | environment)
         limits: dict[str, Any] = {"backoff_min": 0.01, "backoff_max": 60, **said}
-        job = self.submit(trainer, params=params, max_epochs=max_epochs, environment=environment, **limits)
-        return self._follow(job, actions, releases, starve_s, timeout_s)
+        job = self.submit(
+            trainer, params=params, max_epochs=max_epochs, environment=environment, open=True, **limits
+        )
+        events = job.events()
+        first = next(events)
+        # Only now, so that no row comes before somebody listens.
+        job.add([{"task_id": stem_of(trainer)}])
+        job.close()
+        return self._follow(job, chain([first], events), actions, releases, starve_s, timeout_s)
 
     def submit(self, command: Command, **said: Any) -> Job:
         """As `trainwire.submit`. What is left of it when the test ends is killed."""
@@ -114,7 +122,7 @@ class Orchestrator:
         assert run.job.retry(**limits) == 1, (
             f"the task is {run.state}; what was stopped or is dead can be retried"
         )
-        return self._follow(run.job, {}, self.folder, 0, timeout_s)
+        return self._follow(run.job, run.job.events(), {}, self.folder, 0, timeout_s)
 
     def begin(self) -> None:
         """A test begins."""
@@ -131,7 +139,13 @@ class Orchestrator:
         return [(f"trainwire: {run.summary()}", run.log) for run in self._runs]
 
     def _follow(
-        self, job: Job, actions: dict[float, str], releases: Path, starve_s: float, timeout_s: float
+        self,
+        job: Job,
+        coming: Iterable[Event],
+        actions: dict[float, str],
+        releases: Path,
+        starve_s: float,
+        timeout_s: float,
     ) -> Run:
         events: list[Event] = []
         left = dict(actions)
@@ -144,7 +158,7 @@ class Orchestrator:
         guard = threading.Timer(timeout_s, kill_it)
         guard.start()
         try:
-            for event in job.events():
+            for event in coming:
                 events.append(event)
                 for epoch in [row.get("epoch") for row in event.get("rows", [])]:
                     if what := left.pop(epoch, None):
