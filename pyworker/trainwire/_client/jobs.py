@@ -6,13 +6,16 @@ import json
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trainwire._client import outcomes
 from trainwire._client.control import Control, encoded
 from trainwire._client.outcomes import Results
-from trainwire._client.request import Common, TaskSpec, limits_of, task_requests
+from trainwire._client.request import Common, Limits, TaskSpec, limits_of, task_requests
 from trainwire.errors import NoDaemonError
+
+if TYPE_CHECKING:
+    from typing import Unpack
 
 __all__ = ["Event", "Job"]
 
@@ -108,7 +111,7 @@ class Job:
         if wait:
             self.wait(task)
 
-    def retry(self, *tasks: str, **limits: Any) -> int:
+    def retry(self, *tasks: str, **limits: Unpack[Limits]) -> int:
         """Tries tasks again that are dead or stopped, from their newest checkpoint: these, or all of them.
 
         Limits, e.g. `max_failures=3`, hold for the whole job from now on. Returns how many wait again.
