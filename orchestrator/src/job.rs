@@ -1,5 +1,6 @@
 //! What a scheduler submits: a job with its limits, and its tasks.
 
+pub use crate::template::{NAMES as PLACEHOLDERS, placeholders};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -66,7 +67,9 @@ pub struct JobSpec {
     /// it, so that a round trip takes about twice this time. The cores burn CPU time meanwhile.
     pub poll_us: u32,
     /// The command need not know trainwire: each process is started for one task, whose parameters
-    /// stand in `TRAINWIRE_PARAMS` as JSON, and its exit code is the outcome unless it connects.
+    /// stand in `TRAINWIRE_PARAMS` as JSON, and its exit code is the outcome unless it connects. In its
+    /// arguments `{name}` stands for a parameter, or for one of [`PLACEHOLDERS`]; such a process gets no
+    /// further task, even if it connects. [`placeholders`] has the rules.
     pub script: bool,
     /// Lets trainers started by hand join without a token. Default: only where `command` is empty.
     ///
@@ -213,6 +216,12 @@ impl JobSpec {
             ..other.clone()
         };
         same == *self
+    }
+
+    /// Whether the command's arguments say for which task a process is.
+    pub(crate) fn is_template(&self) -> bool {
+        let mut arguments = self.command.iter().skip(1);
+        self.script && arguments.any(|argument| placeholders(argument).next().is_some())
     }
 
     /// Checks what the Scheduler takes for granted, and gives the id.

@@ -84,6 +84,7 @@ pub mod status;
 mod stream;
 mod submission;
 mod task_buffer;
+mod template;
 mod text;
 mod training_task;
 

@@ -14,6 +14,7 @@ mod limits;
 mod naming;
 mod pace;
 mod place;
+mod placeholder;
 mod plan;
 mod run;
 mod serve;

@@ -10,6 +10,7 @@ use crate::args::JobArgs;
 use crate::exit::{Exit, Failure};
 use crate::grid::{self, Combination};
 use crate::naming;
+use crate::placeholder;
 use crate::source;
 use crate::spec::{self, Spec};
 use crate::view::paint::Paint;
@@ -73,10 +74,11 @@ impl Plan {
         };
         let mut spec = JobSpec::default();
         spec.job_id = job_id.as_str().to_owned();
-        spec.command = said.command;
         spec.environment = said.environment;
         spec.working_dir = said.working_dir;
-        spec.script = said.script;
+        spec.script = placeholder::is_script(&said.command, said.script, &said.tasks)
+            .map_err(|error| Failure::new(Exit::Usage, error))?;
+        spec.command = said.command;
         spec.attach = said.attach || args.attach;
         spec.durability = args.durability.map(Into::into).or(said.durability).unwrap_or_default();
         spec.slab = said.slab;

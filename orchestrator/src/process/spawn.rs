@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
+use serde_json::Value;
 use trainwire_protocol::id::{JobId, Token};
 use trainwire_protocol::task::VerifiedTask;
 use trainwire_unix::{PidFd, ProcessIdentity};
@@ -18,6 +19,7 @@ use super::mark::{self, Mark};
 use super::{Reach, StartedBy, TrainerProcess, error_file, oom, params};
 use crate::job::JobSpec;
 use crate::record::Exit;
+use crate::template;
 
 /// What to start.
 #[derive(Debug)]
@@ -50,7 +52,7 @@ pub(crate) fn spawn(order: &Order) -> Result<(TrainerProcess, ProcessIdentity), 
         return Err(hopeless("the job has no command".to_owned()));
     };
     let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::null()).process_group(0);
+    command.stdin(Stdio::null()).process_group(0);
     // Of a trainer this orchestrator may itself be started by.
     for name in
         [SLOTS, "TRAINWIRE_SOCKET", "TRAINWIRE_TOKEN", "TRAINWIRE_JOB_ID"].iter().chain(SCRIPT_VARIABLES)
@@ -77,8 +79,11 @@ pub(crate) fn spawn(order: &Order) -> Result<(TrainerProcess, ProcessIdentity), 
             command.env(name, "1");
         }
     }
-    if let Some(script) = &order.script {
-        add_script_variables(&mut command, script).map_err(this_time)?;
+    match &order.script {
+        Some(script) => add_script(&mut command, arguments, script)?,
+        None => {
+            command.args(arguments);
+        }
     }
     if let Some(folder) = &order.spec.working_dir {
         // The kernel's error for a missing folder reads like that for a missing program.
@@ -146,15 +151,35 @@ fn own(mut child: Child, log: &Path, mark: Mark) -> io::Result<(TrainerProcess, 
     Ok((TrainerProcess { pidfd: Arc::new(pidfd), reach }, identity))
 }
 
-fn add_script_variables(command: &mut Command, script: &ScriptTask) -> Result<(), String> {
+/// What a process that need not know trainwire is told of its task: in its arguments, where they ask for it,
+/// and in its environment.
+fn add_script(command: &mut Command, arguments: &[String], script: &ScriptTask) -> Result<(), Exit> {
     let task = &script.task;
-    let json = params::to_json(task.hyperparams()).map_err(|error| {
-        format!("the hyperparameters of {:?} cannot be given as JSON: {error}", task.task_id())
+    let params = params::to_json(task.hyperparams()).map_err(|error| {
+        this_time(format!("the hyperparameters of {:?} cannot be given as JSON: {error}", task.task_id()))
     })?;
     std::fs::create_dir_all(&script.work)
-        .map_err(|error| format!("the work folder {:?} cannot be made: {error}", script.work))?;
+        .map_err(|error| this_time(format!("the work folder {:?} cannot be made: {error}", script.work)))?;
+    for argument in arguments {
+        let filled = template::fill(argument, |name| {
+            template::parameter(&params, name).or_else(|| match name {
+                "task_id" => Some(task.task_id().to_owned()),
+                "model_name" => Some(task.model_name().to_owned()),
+                "max_epochs" => Some(task.max_epochs().to_string()),
+                "attempt" => Some(script.attempt.to_string()),
+                "workdir" => Some(script.work.to_string_lossy().into_owned()),
+                _ => None,
+            })
+        });
+        command.arg(filled.map_err(|name| {
+            hopeless(format!(
+                "the argument {argument:?} names {name:?}, which is no parameter of task {:?}; write {{{{{name}}}}} for the text itself",
+                task.task_id()
+            ))
+        })?);
+    }
     command
-        .env("TRAINWIRE_PARAMS", json)
+        .env("TRAINWIRE_PARAMS", Value::Object(params).to_string())
         .env("TRAINWIRE_TASK_ID", task.task_id())
         .env("TRAINWIRE_MODEL_NAME", task.model_name())
         .env("TRAINWIRE_MAX_EPOCHS", task.max_epochs().to_string())

@@ -11,7 +11,7 @@ use super::input::ConnectionNo;
 use super::ladder::bye;
 use super::live::{LiveTrainer, Service};
 use super::retry::NOT_IN_HAND;
-use super::state::TrainerState;
+use super::state::{TaskState, TrainerState};
 use crate::planted;
 use crate::record::{DeliveryNo, Ending, JobNo, Record, TrainerNo};
 
@@ -71,11 +71,13 @@ impl Scheduler {
             if let Some(live) = self.jobs.get_mut(&job) {
                 live.version_mismatch = None;
             }
-            // Hello overtook the news that the process runs: the task it was started for is still queued.
+            // Hello overtook the news that the process runs: the task it was started for is still queued, unless
+            // it was cancelled.
             if let Some(Service::Starting { script_task: Some(task), .. }) =
                 self.trainers.get(&trainer).map(|live| live.service)
+                && self.state.task(task).is_some_and(|task| task.state == TaskState::Queued)
             {
-                self.queue_again(now, task);
+                self.assign(now, task, trainer);
             }
             let closing = self.jobs.get(&job).is_some_and(|live| live.closing);
             if !closing || self.trainers.get(&trainer).is_some_and(LiveTrainer::is_starting) {

@@ -37,6 +37,16 @@ impl Scheduler {
     /// Fills a trainer's window, as far as there are due tasks.
     pub(super) fn refill(&mut self, now: Instant, trainer: TrainerNo) {
         self.shut(trainer);
+        if self.is_for_one_task(trainer) {
+            if self
+                .trainers
+                .get(&trainer)
+                .is_some_and(|live| live.delivered_at.is_empty() && live.takes_work())
+            {
+                self.let_go(now, trainer, "one_task");
+            }
+            return;
+        }
         if self.gives_way(now, trainer) {
             // Further tasks in hand come to their end first.
             if self
@@ -74,6 +84,12 @@ impl Scheduler {
         }
     }
 
+    /// Whether its arguments are those of the task it was started for.
+    fn is_for_one_task(&self, trainer: TrainerNo) -> bool {
+        self.spec_of(trainer).is_some_and(|spec| spec.is_template())
+            && self.state.trainer(trainer).is_some_and(|trainer| !trainer.is_attached())
+    }
+
     /// Takes a trainer off its job's list of those with room.
     pub(super) fn shut(&mut self, trainer: TrainerNo) {
         let Some(live) = self.trainers.get_mut(&trainer) else { return };
@@ -85,7 +101,7 @@ impl Scheduler {
     }
 
     /// Makes a delivery.
-    fn assign(&mut self, now: Instant, task_no: TaskNo, trainer: TrainerNo) -> DeliveryNo {
+    pub(super) fn assign(&mut self, now: Instant, task_no: TaskNo, trainer: TrainerNo) -> DeliveryNo {
         let delivery = self.state.deliveries.next();
         let (attempt, size_bytes) =
             self.state.task(task_no).map_or((1, 0), |task| (task.starts + 1, task.size_bytes));

@@ -70,6 +70,7 @@ const RUN_AFTER: &str = "\
 Examples:
   trainwire run sweep.toml
   trainwire run --grid lr=0.1,0.01 --grid depth=2,4 --trainers 2 -- python train.py
+  trainwire run --grid lr=0.1,0.01 -- python train.py --lr {lr} --out {workdir}
   trainwire run --json --param lr=0.1 -- ./train.sh | jq 'select(.event == \"ended\")'
   generate | trainwire run --hyperparams-file - -- python train.py
   trainwire run --attach --param lr=0.1     # then start the trainer yourself, e.g. in a debugger
@@ -88,6 +89,10 @@ A spec:
   params = { lr = 0.5 }
 
 Parameters: a value is a whole number, a number, true or false, else text; \"3\" in double quotes is text.
+
+Placeholders: {name} in COMMAND's arguments stands for a parameter of the task, or for {task_id},
+{model_name}, {max_epochs}, {attempt} or {workdir}. Each task then has a process of its own. {{name}} is the
+text {name}; ${name} and braces around anything else stay as they are.
 
 Durations: 250ms, 5s, 10m, 1h30m.
 

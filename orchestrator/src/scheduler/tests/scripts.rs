@@ -96,3 +96,41 @@ fn a_script_is_stopped_by_signals() {
     world.exit(1, code(143));
     assert_eq!(world.lines()[0], "D1 stopped (Interrupted, Terminated) -> stopped");
 }
+
+#[test]
+fn a_script_whose_arguments_name_its_task_gets_no_other() {
+    let template = |spec: &mut JobSpec| {
+        spec.script = true;
+        spec.command = ["python", "--lr", "{lr}"].map(String::from).to_vec();
+    };
+    let mut world = World::new(spec(template), &["a", "b"]);
+    let c = world.join();
+    world.start(c, 1);
+    world.finish(c, 1, Outcome::Succeeded);
+    world.expect(&[
+        "spawned T1",
+        "delivered D1: a to T1, attempt 1",
+        "started D1",
+        "bound T1",
+        "> C1 welcome",
+        "> C1 deliver D1",
+        "D1 succeeded -> succeeded",
+        "> C1 ack D1/1 Stored",
+        "> C1 bye one_task",
+    ]);
+    world.exit(1, code(0));
+    assert!(world.lines().contains(&"> spawn T2 for task 2, attempt 1".to_owned()));
+}
+
+#[test]
+fn a_hello_that_overtakes_its_spawn_gets_the_task_of_its_arguments() {
+    let template = |spec: &mut JobSpec| {
+        spec.script = true;
+        spec.trainers = 2;
+        spec.command = ["python", "{task_id}"].map(String::from).to_vec();
+    };
+    let mut world = World::new(spec(template), &["a", "b"]);
+    let second = world.spawns[1];
+    world.connect(world.hello(second));
+    world.expect(&["bound T2", "delivered D1: b to T2, attempt 1", "> C1 welcome", "> C1 deliver D1"]);
+}
