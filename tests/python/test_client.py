@@ -258,6 +258,11 @@ def test_a_script_that_knows_nothing_of_trainwire(folder: Path) -> None:
     )
     results = trainwire.sweep("plain.py", grid={"lr": [0.1, 5]})
     assert [row.state for row in results] == ["succeeded", "dead"]
+    (folder / "arguments.py").write_text(
+        "import sys\nsys.exit(sys.argv[1:] != ['--lr', '0.1', '--depth', '2'])\n"
+    )
+    [row] = trainwire.run("arguments.py --lr {lr} --depth {depth}", params={"lr": 0.1, "depth": 2})
+    assert row.state == "succeeded"
     words = [sys.executable, "-c", "import sys; sys.exit(3)"]
     [row] = trainwire.run(words, working_dir=folder / "state")
     assert row.state == "dead" and row.error is not None and "3" in row.error

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,9 +19,11 @@ HEAD = "import os, signal, sys, time, trainwire\n"
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(tmp_path: Path) -> Iterator[Path]:
     (tmp_path / "train.py").write_text(TRAIN)
-    return tmp_path
+    yield tmp_path
+    # A process that was killed leaves the folder of its jobs' sockets, empty, to the next one of its place.
+    Path(embedded._socket_dir(tmp_path / ".trainwire/serve")).rmdir()
 
 
 def start(folder: Path, script: str) -> subprocess.Popen[str]:

@@ -63,10 +63,10 @@ def submit(
     """Submits a job; returns when it is on the disk. The same id and content again is the same job.
 
     Args:
-        command: The trainer, e.g. `"train.py"` or `["torchrun", "train.py"]`. It need not know trainwire.
-            A script that ends in `.py` is run by this Python. Or a function at the top of a file, which is
-            called with the task, in a process of its own, or without anything if it works off
-            `trainwire.tasks()` itself.
+        command: The trainer, e.g. `"train.py"` or `["torchrun", "train.py"]`. It need not know trainwire;
+            `{lr}` in an argument stands for the parameter. A script that ends in `.py` is run by this Python.
+            Or a function at the top of a file, which is called with the task, in a process of its own, or
+            without anything if it works off `trainwire.tasks()` itself.
         params: Parameters of every task.
         grid: Values of parameters; every combination is a task.
         tasks: More tasks, each with a `task_id` and `params` that go over the common ones.
