@@ -19,6 +19,14 @@ enum Op {
         in_hand: u64,
         own: bool,
     },
+    /// A Hello of one of several, perhaps started anew.
+    Rank {
+        trainer: u64,
+        rank: u32,
+        restart: u32,
+        connection: u32,
+        in_hand: u64,
+    },
     Started(u64, u64),
     Result {
         connection: u64,
@@ -76,6 +84,9 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         1 => small.clone().prop_map(Op::Spawned),
         2 => (small.clone(), 1..4_u32, 0..32_u64, any::<bool>()).prop_map(
             |(trainer, connection, in_hand, own)| Op::Hello { trainer, connection, in_hand, own }
+        ),
+        4 => (small.clone(), 0..3_u32, 0..3_u32, 1..4_u32, 0..32_u64).prop_map(
+            |(trainer, rank, restart, connection, in_hand)| Op::Rank { trainer, rank, restart, connection, in_hand }
         ),
         6 => (small.clone(), 0..32_u64).prop_map(|(c, d)| Op::Started(c, d)),
         6 => (small.clone(), 0..32_u64, 0..8_u8).prop_map(|(connection, delivery, outcome)| Op::Result {
@@ -151,6 +162,7 @@ proptest! {
         }
         // A Scheduler without jobs holds nothing and waits for nothing.
         prop_assert!(run.scheduler.jobs.is_empty() && run.scheduler.trainers.is_empty());
+        prop_assert!(run.scheduler.replicas.is_empty() && run.scheduler.deadlines.next().is_none());
         prop_assert!(run.scheduler.connections.is_empty() && run.scheduler.payloads.is_empty());
         prop_assert!(state.slots.is_empty() && run.held.is_empty(), "slots are lost");
         prop_assert!(run.scheduler.lost.is_empty());

@@ -219,6 +219,20 @@ impl Run {
             _ => None,
         };
         let hello = Hello { connection, in_hand, ..hello(token, u128::from(trainer.0)) };
+        self.say(hello);
+    }
+
+    /// As [`hello`](Self::hello), of one of three processes.
+    fn rank(&mut self, trainer: u64, rank: u32, restart: u32, connection: u32, in_hand: Vec<InHand>) {
+        let known = self.scheduler.state().trainer(TrainerNo(trainer));
+        let Some(token) = known.and_then(|trainer| trainer.token().copied()) else { return };
+        let role = if rank == 0 { Role::Primary } else { Role::Replica };
+        let instance = u128::from(trainer) + 100 * u128::from(rank) + 1000 * u128::from(restart);
+        let known = hello(Some(token), instance);
+        self.say(Hello { role, rank, world_size: 3, restart, connection, in_hand, ..known });
+    }
+
+    fn say(&mut self, hello: Hello) {
         self.connections += 1;
         let connection = ConnectionNo(self.connections);
         self.input(Input::Hello { connection, job: JOB, hello: Box::new(hello), pid: 1 });
@@ -230,14 +244,18 @@ impl Run {
             Op::Answer => self.answer(),
             Op::Spawned(trainer) => self.spawned(TrainerNo(trainer)),
             Op::Hello { trainer, connection, in_hand: bits, own } => {
-                let states = [InHandState::Queued, InHandState::Running, InHandState::Finished];
-                let held = (0..8_u64).filter(|bit| bits >> bit & 1 == 1);
-                let held = held.map(|bit| in_hand(bit, states[(bit % 3) as usize])).collect();
-                self.hello(TrainerNo(trainer), connection, held, own);
+                self.hello(TrainerNo(trainer), connection, held(bits), own);
+            }
+            Op::Rank { trainer, rank, restart, connection, in_hand: bits } => {
+                self.rank(trainer, rank, restart, connection, held(bits));
             }
             Op::Started(c, delivery) => self.input(Input::Started { connection: connection(c), delivery }),
             Op::Result { connection: c, delivery, outcome } => {
-                let error = TrainerError { fatal: outcome == 7, ..TrainerError::default() };
+                let error = TrainerError {
+                    fatal: outcome == 7,
+                    restarts: delivery % 3 == 1,
+                    ..TrainerError::default()
+                };
                 let outcome = match outcome {
                     0 | 1 => Outcome::Succeeded,
                     2 => Outcome::Stopped,
@@ -399,6 +417,13 @@ impl Run {
             }
         }
     }
+}
+
+/// What a Hello lists, by the bits of a number.
+fn held(bits: u64) -> Vec<InHand> {
+    let states = [InHandState::Queued, InHandState::Running, InHandState::Finished];
+    let held = (0..8_u64).filter(|bit| bits >> bit & 1 == 1);
+    held.map(|bit| in_hand(bit, states[(bit % 3) as usize])).collect()
 }
 
 fn scheduler() -> Scheduler {
