@@ -22,6 +22,8 @@ pub enum StopReason {
     Stalled,
     /// Nothing heard for `lost_timeout`.
     Lost,
+    /// What it has reported is not worth its time: the search goes on without it.
+    Pruned,
 }
 
 /// What of a job survives its orchestrator.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use crate::job::StopReason;
 use crate::journal::Entry;
 use crate::record::{Ending, LastProgress, Metrics, Next, Record, TaskNo, TrainerNo};
 use crate::status::{AttemptLog, TaskCounts};
@@ -65,6 +66,20 @@ pub struct Attempt {
     pub log: Option<PathBuf>,
     /// Where in it the attempt's output begins, in bytes.
     pub log_from: u64,
+}
+
+impl Attempt {
+    fn is_pruned(&self) -> bool {
+        matches!(self.ending, Ending::Stopped { reason: StopReason::Pruned, .. })
+    }
+}
+
+impl TaskOutcome {
+    /// Whether it was stopped because what it reported was not worth its time. No failure, and not tried again
+    /// unless it is named.
+    pub fn is_pruned(&self) -> bool {
+        matches!(self.state, TaskEnd::Stopped { .. }) && self.history.last().is_some_and(Attempt::is_pruned)
+    }
 }
 
 /// How a task ended.
@@ -198,7 +213,8 @@ impl Fold {
                     }
                     task.end(Some(ending), next);
                     self.counts.running -= 1;
-                    *self.counts.after(next) += 1;
+                    let pruned = task.is_pruned();
+                    *if pruned { &mut self.counts.pruned } else { self.counts.after(next) } += 1;
                 }
             }
             Record::Closed { next, .. } => {
@@ -209,11 +225,12 @@ impl Fold {
                 }
             }
             Record::Requeued { .. } => {
-                if let Some(end) = self.task_mut(entry).and_then(|task| task.end.take()) {
-                    let before = if let TaskEnd::Dead { .. } = end {
-                        &mut self.counts.dead
-                    } else {
-                        &mut self.counts.stopped
+                let ended = |task: &mut Folding| Some((task.is_pruned(), task.end.take()?));
+                if let Some((pruned, end)) = self.task_mut(entry).and_then(ended) {
+                    let before = match end {
+                        TaskEnd::Dead { .. } => &mut self.counts.dead,
+                        _ if pruned => &mut self.counts.pruned,
+                        _ => &mut self.counts.stopped,
                     };
                     *before -= 1;
                     self.counts.waiting += 1;
@@ -223,10 +240,10 @@ impl Fold {
         }
     }
 
-    /// Those that have ended as `wanted`.
+    /// Those that have ended as `wanted`, without those that were pruned.
     pub(crate) fn numbers(&self, wanted: impl Fn(&TaskEnd) -> bool) -> Vec<TaskNo> {
         let ended = self.tasks.iter().filter(|task| task.end.as_ref().is_some_and(&wanted));
-        ended.map(|task| task.number).collect()
+        ended.filter(|task| !task.is_pruned()).map(|task| task.number).collect()
     }
 
     pub(crate) fn task_id(&self, task: TaskNo) -> Option<&Arc<str>> {
@@ -312,6 +329,11 @@ impl TaskCounts {
 }
 
 impl Folding {
+    fn is_pruned(&self) -> bool {
+        matches!(self.end, Some(TaskEnd::Stopped { .. }))
+            && self.history.last().is_some_and(Attempt::is_pruned)
+    }
+
     fn end(&mut self, ending: Option<&Ending>, next: &Next) {
         let metrics = match ending {
             Some(Ending::Succeeded { metrics } | Ending::Stopped { metrics, .. }) => metrics.clone(),

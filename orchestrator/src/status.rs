@@ -40,6 +40,8 @@ pub struct TaskCounts {
     pub cancelled: usize,
     /// Ended by an interrupt.
     pub stopped: usize,
+    /// Ended because what they reported was not worth their time.
+    pub pruned: usize,
     /// Out of budget: dead letters.
     pub dead: usize,
 }
@@ -47,7 +49,8 @@ pub struct TaskCounts {
 impl TaskCounts {
     /// All tasks.
     pub fn total(&self) -> usize {
-        self.waiting + self.running + self.succeeded + self.cancelled + self.stopped + self.dead
+        let ended = self.succeeded + self.cancelled + self.stopped + self.pruned + self.dead;
+        self.waiting + self.running + ended
     }
 }
 

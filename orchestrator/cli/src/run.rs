@@ -110,7 +110,7 @@ async fn watch(
 /// Where an earlier run was cut short.
 fn going_on(job: &JobHandle) -> String {
     let counts = job.counts();
-    let ended = counts.succeeded + counts.cancelled + counts.stopped + counts.dead;
+    let ended = counts.succeeded + counts.cancelled + counts.stopped + counts.pruned + counts.dead;
     let tasks = ended + counts.waiting + counts.running;
     format!(
         "Going on with {}: {ended} of {} ended before; trainers that still run are taken back.",

@@ -309,6 +309,7 @@ fn word(reason: StopReason) -> &'static str {
         StopReason::Interrupted => "interrupted",
         StopReason::Stalled => "stalled",
         StopReason::Lost => "lost",
+        StopReason::Pruned => "pruned",
     }
 }
 

@@ -120,7 +120,7 @@ fn as_stopped(task: &Task, ending: Ending) -> Ending {
         (StopReason::Lost, _) if started => Ending::Lost,
         (StopReason::Stalled | StopReason::Lost, ending @ Ending::Returned { .. }) => ending,
         (StopReason::Stalled | StopReason::Lost, _) => Ending::Returned { code: TRAINER_GONE.into() },
-        (StopReason::Cancelled | StopReason::Interrupted, ending) => ending,
+        (StopReason::Cancelled | StopReason::Interrupted | StopReason::Pruned, ending) => ending,
     }
 }
 
@@ -185,7 +185,7 @@ fn next(task: &Task, spec: &JobSpec, ending: &Ending, seed: u64, log_tail: &str)
 pub(super) fn stopped(reason: StopReason) -> Option<Next> {
     match reason {
         StopReason::Cancelled => Some(Next::Cancelled),
-        StopReason::Interrupted => Some(Next::Stopped),
+        StopReason::Interrupted | StopReason::Pruned => Some(Next::Stopped),
         StopReason::Stalled | StopReason::Lost => None,
     }
 }

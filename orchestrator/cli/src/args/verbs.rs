@@ -124,6 +124,10 @@ pub(crate) struct StopArgs {
     #[arg(long, conflicts_with = "cancel")]
     pub(crate) kill: bool,
 
+    /// One task, because what it has reported is not worth its time: no failure of the job, and not tried again by `retry` unless it is named
+    #[arg(long, requires = "task", conflicts_with_all = ["cancel", "kill"])]
+    pub(crate) prune: bool,
+
     #[command(flatten)]
     pub(crate) daemon: DaemonArgs,
 }

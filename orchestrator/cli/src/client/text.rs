@@ -126,7 +126,7 @@ fn state(job: &Value) -> &'static str {
 
 /// Those there are: `3 running, 2 waiting, 1 succeeded`.
 fn counts(job: &Value) -> String {
-    let said: Vec<String> = ["running", "waiting", "succeeded", "stopped", "cancelled", "dead"]
+    let said: Vec<String> = ["running", "waiting", "succeeded", "stopped", "pruned", "cancelled", "dead"]
         .iter()
         .filter_map(|name| Some((name, job["tasks"][name].as_u64().filter(|number| *number > 0)?)))
         .map(|(name, number)| format!("{number} {name}"))

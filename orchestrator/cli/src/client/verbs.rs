@@ -125,7 +125,8 @@ pub(crate) async fn wait(args: &WaitArgs) -> Result<Exit, Failure> {
 /// `trainwire stop`.
 pub(crate) async fn stop(args: &StopArgs) -> Result<Exit, Failure> {
     let connection = Connection::new(&args.daemon)?;
-    let request = StopRequest { task: args.what.task.clone(), cancel: args.cancel, kill: args.kill };
+    let request =
+        StopRequest { task: args.what.task.clone(), cancel: args.cancel, kill: args.kill, prune: args.prune };
     connection.post(&format!("/v1/jobs/{}/stop", encoded(args.what.job.as_str())), &request).await?;
     let waited = await_end(&connection, &args.what).await?;
     tell_end(waited, args.daemon.json).map(|_| Exit::Succeeded)
@@ -190,10 +191,12 @@ async fn await_end(connection: &Connection, what: &What) -> Result<Waited, Failu
 /// The exit code is about what was waited for.
 fn tell_end(waited: Waited, json: bool) -> Result<Exit, Failure> {
     let (text, succeeded) = match &waited.task {
-        Some(task) => (text::task(task), task["state"] == "succeeded"),
+        Some(task) => (text::task(task), task["state"] == "succeeded" || task["state"] == "pruned"),
         None => {
             let tasks = &waited.job["tasks"];
-            (text::job_end(&waited.job), tasks["succeeded"] == tasks["total"])
+            let number = |name: &str| tasks[name].as_u64().unwrap_or_default();
+            // Who prunes wants the search to succeed without those tasks.
+            (text::job_end(&waited.job), number("succeeded") + number("pruned") == number("total"))
         }
     };
     print(&if json { waited.task.unwrap_or(waited.job).to_string() } else { text })?;

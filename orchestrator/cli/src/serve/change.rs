@@ -28,6 +28,9 @@ pub(crate) struct StopRequest {
     /// SIGKILL at once.
     #[serde(default)]
     pub(crate) kill: bool,
+    /// What the task has reported is not worth its time.
+    #[serde(default)]
+    pub(crate) prune: bool,
 }
 
 /// Answered when the stop is under way; `wait` tells when it is done.
@@ -38,7 +41,15 @@ pub(crate) async fn stop(
 ) -> Result<Json<JobShape>, ApiError> {
     let Json(request) = request?;
     let job = daemon.job(&job).await?;
-    let reason = if request.cancel { StopReason::Cancelled } else { StopReason::Interrupted };
+    if request.prune && (request.cancel || request.kill || request.task.is_none()) {
+        let text = "prune is for one task, which is asked to stop: name it, and leave out cancel and kill";
+        return Err(ApiError::bad_request("bad_stop", text));
+    }
+    let reason = match (request.cancel, request.prune) {
+        (true, _) => StopReason::Cancelled,
+        (_, true) => StopReason::Pruned,
+        _ => StopReason::Interrupted,
+    };
     match (&request.task, request.kill) {
         (Some(_), true) => {
             let text = "one task cannot be killed alone; stop it, or kill the job";

@@ -33,6 +33,7 @@ struct CountsShape {
     succeeded: usize,
     cancelled: usize,
     stopped: usize,
+    pruned: usize,
     dead: usize,
 }
 
@@ -137,6 +138,7 @@ impl TaskShape {
     pub(crate) fn of(job: &JobHandle, status: &TaskStatus) -> Result<Self, ApiError> {
         let outcome = job.task_outcome(&status.task_id)?;
         let (state, trainer, wait) = condition(&status.condition);
+        let state = if outcome.as_ref().is_some_and(TaskOutcome::is_pruned) { "pruned" } else { state };
         Ok(Self {
             task: status.task_id.to_string(),
             model_name: status.model_name.to_string(),
@@ -198,6 +200,7 @@ impl From<TaskCounts> for CountsShape {
             succeeded: counts.succeeded,
             cancelled: counts.cancelled,
             stopped: counts.stopped,
+            pruned: counts.pruned,
             dead: counts.dead,
         }
     }

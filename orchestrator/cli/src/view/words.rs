@@ -69,6 +69,7 @@ pub(crate) fn reason(reason: StopReason) -> &'static str {
         StopReason::Interrupted => "interrupted",
         StopReason::Stalled => "no progress",
         StopReason::Lost => "not heard of",
+        StopReason::Pruned => "pruned",
         _ => "asked to stop",
     }
 }

@@ -488,3 +488,22 @@ fn a_follower_that_goes_away_is_let_go() {
     follower.wait().unwrap();
     assert_eq!(daemon.ask(&["stop", "--kill", "talks"]).code, Some(0));
 }
+
+#[test]
+fn a_pruned_task_is_no_failure_and_is_not_tried_again() {
+    let sandbox = Sandbox::new();
+    let daemon = Daemon::start(&sandbox, &[]);
+    let script = "test $TRAINWIRE_TASK_ID = n=2 || exit 0; touch up; exec sleep 1000";
+    daemon.submit("search", &["--grid=n=1,2"], script);
+    sandbox.await_file("up");
+    let refused = daemon.ask(&["stop", "search", "--prune"]);
+    assert_eq!(refused.code, Some(2), "one task: {}", refused.stderr);
+    let stopped = daemon.ask(&["stop", "search", "n=2", "--prune"]);
+    assert!(stopped.code == Some(0) && stopped.stdout.starts_with("n=2: pruned\n"), "{}", stopped.stdout);
+    let waited = daemon.ask(&["wait", "search"]);
+    assert_eq!((waited.code, waited.stdout.as_str()), (Some(0), "search: 1 succeeded, 1 pruned\n"));
+    assert!(daemon.ask(&["retry", "search"]).stdout.contains("nothing to try again"));
+    assert_eq!(daemon.json(&["retry", "search", "n=2"])["requeued"], 1);
+    daemon.ask(&["stop", "search", "--kill"]);
+    assert_eq!(daemon.json(&["show", "search"])["tasks"]["stopped"], 1);
+}
