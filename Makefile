@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BENCH_VENV := target/bench-venv
+FRAMEWORKS_VENV := .venv-frameworks
 GENERATED := schema/protocol/src/generated
 SOURCES := $(shell find Cargo.toml Cargo.lock pyproject.toml README.md bindings orchestrator schema pyworker \
 	-type f -not -name '*.pyc' -not -name '*.so')
@@ -49,6 +50,17 @@ test-rust: $(VENV)/installed $(VENV)/dev
 .PHONY: test-python
 test-python: $(VENV)/installed $(VENV)/dev
 	python -m pytest
+
+.PHONY: test-frameworks
+test-frameworks: $(FRAMEWORKS_VENV)/installed ## test with torch, Hugging Face, Lightning and Keras, in an environment of their own
+	PATH=$(CURDIR)/$(FRAMEWORKS_VENV)/bin:$$PATH KERAS_BACKEND=torch OMP_NUM_THREADS=1 \
+		python -m pytest --timeout 600 tests/frameworks tests/python/test_adapters.py tests/python/test_tee.py \
+		tests/python/test_pages.py
+
+$(FRAMEWORKS_VENV)/installed: $(SOURCES) tests/frameworks/requirements.txt requirements-dev.txt | $(VENV)/bin/python
+	$(PYTHON) -m venv $(FRAMEWORKS_VENV)
+	$(FRAMEWORKS_VENV)/bin/python -m pip install --quiet -r tests/frameworks/requirements.txt .
+	@touch $@
 
 .PHONY: faults
 faults: $(VENV)/installed ## what goes wrong: 10,000 simulated seeds, kills, failing disks, lost messages (TRAINWIRE_FAULTS=sample: minutes)

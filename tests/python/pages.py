@@ -23,8 +23,10 @@ from pathlib import Path
 
 __all__ = ["Block", "Shell", "blocks", "python", "shows"]
 
+ROOT = Path(__file__).parents[2]
 FENCE = re.compile(r"^(?P<indent> *)(?P<ticks>```+)(?P<language>[\w-]*) *(?P<attributes>[^`]*)$")
 COMMENT = re.compile(r"^ *<!-- (?P<word>needs|fails|not run)(?:: (?P<value>.*?))? -->$")
+SNIPPET = re.compile(r'--8<-- "([^"]+)"')
 TITLE = re.compile(r'title="([^"]+)"')
 
 
@@ -51,7 +53,7 @@ def blocks(page: str) -> list[Block]:
             for _, inner in lines:
                 if inner.strip() == fence["ticks"]:
                     break
-                body.append(inner[indent:])
+                body.extend(included(inner[indent:]))
             else:
                 raise AssertionError(f"line {number}: the block has no end")
             title = TITLE.search(fence["attributes"])
@@ -61,6 +63,12 @@ def blocks(page: str) -> list[Block]:
         elif line.strip():
             said = {}
     return found
+
+
+def included(line: str) -> list[str]:
+    """The line, or the file it stands for on the site."""
+    snippet = SNIPPET.fullmatch(line)
+    return (ROOT / snippet[1]).read_text().splitlines() if snippet else [line]
 
 
 def shows(wanted: list[str], output: str) -> str | None:

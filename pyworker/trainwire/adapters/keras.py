@@ -1,0 +1,60 @@
+"""Keras 3, with any backend: `model.fit(..., callbacks=[callback], initial_epoch=callback.start)`.
+
+The logs of each epoch are reported under their own names, and the model is saved then. A stop ends training
+after the batch.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from trainwire import Task
+from trainwire.adapters._link import Link, missing
+
+try:
+    import keras
+except ModuleNotFoundError as error:
+    raise missing("Keras", "keras") from error
+
+__all__ = ["TrainwireCallback"]
+
+
+class TrainwireCallback(keras.callbacks.Callback):
+    """Go on with `keras.models.load_model(callback.resume_path)` and `initial_epoch=callback.start`.
+
+    Args:
+        task: The open one unless set.
+        save: Whether to save `model-{epoch}.keras`, optimizer included, in the task's work folder after each
+            epoch.
+        keep_last: How many of them stay.
+    """
+
+    def __init__(self, task: Task | None = None, *, save: bool = True, keep_last: int | None = 2) -> None:
+        super().__init__()
+        self._link = Link(task, save=save, keep_last=keep_last)
+        self._within = False
+
+    @property
+    def resume_path(self) -> str | None:
+        """The newest model that is still there; `None` to begin anew."""
+        return self._link.resume_path
+
+    @property
+    def start(self) -> int:
+        """The epoch to go on with."""
+        return self._link.start
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._within = False
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        if self._link.stops_within():
+            self._within = batch + 1 < (self.params.get("steps") or 0)
+            self.model.stop_training = True
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self._link.report(dict(logs or {}), epoch=epoch)
+        if self._link.stops():
+            self.model.stop_training = True
+        if not self._within:  # what an epoch was left in the middle of is done again
+            self._link.save(f"model-{epoch}.keras", self.model.save, epoch=epoch)
