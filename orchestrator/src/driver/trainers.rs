@@ -155,7 +155,7 @@ impl Driver {
         let from = marks.front().map_or(0, |(_, from)| *from);
         let log_tail = process.log().map(|path| process::tail(path, from)).unwrap_or_default();
         let failure = match exit {
-            Exit::Code { code: 1.. } => process.failure(),
+            Exit::Code { code: 1.. } => process.failure(&log_tail),
             _ => None,
         };
         let known = self.scheduler.state().trainer(trainer);

@@ -9,6 +9,7 @@ mod params;
 mod spawn;
 mod stat;
 mod sweep;
+mod traceback;
 
 use std::io;
 use std::path::PathBuf;
@@ -221,13 +222,14 @@ impl TrainerProcess {
         &self.pidfd
     }
 
-    /// What is known beyond the exit code, of a process that ended with one that is not 0.
-    pub(crate) fn failure(&self) -> Option<TrainerFailure> {
+    /// What is known beyond the exit code, of a process that ended with one that is not 0 and wrote this last.
+    pub(crate) fn failure(&self, log_tail: &str) -> Option<TrainerFailure> {
         let log = self.log()?;
         let said = error_file::read(&error_file::beside(log));
         // Taken in any case: it explains nobody else's end.
         let out_of_memory = oom::claim();
         said.or_else(|| out_of_memory.then(|| exit::beside_an_oom_kill(&self.exit())))
+            .or_else(|| traceback::find(log_tail))
     }
 
     /// How it ended; call it when it is dead.

@@ -42,6 +42,21 @@ fn an_exit_code_is_a_failure_with_its_last_lines() {
 }
 
 #[test]
+fn an_unmodified_script_that_fails_shows_its_traceback() {
+    let sandbox = Sandbox::new();
+    sandbox.write("train.py", "def fit(lr):\n    raise ValueError(f'{lr} is no rate')\n\nfit(-1)\n");
+    let ran = sandbox.run(&["--", "python3", "train.py"]);
+    assert_eq!(ran.code, Some(1));
+    for said in [
+        "ValueError: -1 is no rate  ",
+        "✗ train: ValueError: -1 is no rate\n",
+        "train.py\", line 2, in fit\n",
+    ] {
+        assert!(ran.stdout.contains(said), "{said} in\n{}", ran.stdout);
+    }
+}
+
+#[test]
 fn a_killed_trainer_is_tried_again() {
     let sandbox = Sandbox::new();
     let script = "if [ $TRAINWIRE_ATTEMPT = 1 ]; then kill -9 $$; fi";
