@@ -140,11 +140,11 @@ async fn stacks_can_be_had_without_an_end() {
     let stage = Stage::new().await;
     let program = "
 def wait_for_the_test():
+    task.report(here=1)
     wait_for('go')
 
 for task in trainwire.tasks():
     with task:
-        task.report(here=1)
         wait_for_the_test()
         task.finish(attempt=task.attempt)
 ";
