@@ -95,7 +95,7 @@ fn split<'a>(text: &'a str, example: &str) -> Result<(&'a str, &'a str), String>
 }
 
 /// A slip of the finger, not a sweep: each task is a row in the journal and a line in the table.
-const GRID_TASKS_MAX: usize = 100_000;
+pub(crate) const GRID_TASKS_MAX: usize = 100_000;
 
 #[cfg(test)]
 mod tests {

@@ -16,6 +16,7 @@ mod pace;
 mod place;
 mod placeholder;
 mod plan;
+mod random;
 mod run;
 mod serve;
 mod size;

@@ -1,5 +1,6 @@
 //! What is to be run, however it was said: by a spec, by flags, or by both.
 
+use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use toml::Table;
@@ -11,6 +12,7 @@ use crate::exit::{Exit, Failure};
 use crate::grid::{self, Combination};
 use crate::naming;
 use crate::placeholder;
+use crate::random;
 use crate::source;
 use crate::spec::{self, Spec};
 use crate::view::paint::Paint;
@@ -70,7 +72,7 @@ impl Plan {
         let named = name.is_some();
         let job_id = match name {
             Some(job_id) => job_id,
-            None => naming::job_id(&stem, SystemTime::now(), random()?),
+            None => naming::job_id(&stem, SystemTime::now(), u16::try_from(bits()? >> 16).unwrap_or(0)),
         };
         let mut spec = JobSpec::default();
         spec.job_id = job_id.as_str().to_owned();
@@ -132,13 +134,25 @@ fn from_flags(args: &JobArgs) -> Result<Spec, Failure> {
         max_epochs: args.max_epochs,
         hyperparams: Hyperparams::Params(args.param.iter().cloned().collect::<Table>()),
     };
-    let mut names: Vec<_> =
-        args.grid.iter().map(|axis| &axis.name).chain(args.param.iter().map(|(name, _)| name)).collect();
+    let drawn = args.random.iter().map(|random| &random.name);
+    let names = args.grid.iter().map(|axis| &axis.name).chain(args.param.iter().map(|(name, _)| name));
+    let mut names: Vec<_> = names.chain(drawn).collect();
     names.sort();
     if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
         return Err(Failure::new(Exit::Usage, format!("the parameter {} is given twice", pair[0])));
     }
-    let grid = grid::product(&args.grid).map_err(|error| Failure::new(Exit::Usage, error))?;
+    let usage = |error| Failure::new(Exit::Usage, error);
+    let seed = match args.seed {
+        Some(seed) => seed,
+        None => bits()?,
+    };
+    let grid = grid::product(&args.grid).map_err(usage)?;
+    let samples = args.samples.unwrap_or(random::SAMPLES);
+    let grid = random::combine(grid, &args.random, samples, seed.into()).map_err(usage)?;
+    let mut environment = BTreeMap::new();
+    if !args.random.is_empty() {
+        environment.insert(random::SEED_VARIABLE.to_owned(), seed.to_string());
+    }
     if let Some(path) = &args.hyperparams_file {
         let read = source::read(path, &template);
         let failed = |why: String| Failure::new(Exit::Usage, format!("--hyperparams-file {path}: {why}"));
@@ -151,14 +165,14 @@ fn from_flags(args: &JobArgs) -> Result<Spec, Failure> {
     };
     // Bytes of any kind and size fit into no environment.
     let script = !args.command.is_empty() && args.hyperparams_file.is_none();
-    Ok(Spec { command: args.command.clone(), script, tasks, ..Spec::default() })
+    Ok(Spec { command: args.command.clone(), script, environment, tasks, ..Spec::default() })
 }
 
-/// Sets jobs of one second apart.
-fn random() -> Result<u16, Failure> {
-    let mut bytes = [0; 2];
+/// Of a seed; and they set jobs of one second apart.
+fn bits() -> Result<u32, Failure> {
+    let mut bytes = [0; 4];
     getrandom::fill(&mut bytes).map_err(|error| {
         Failure::new(Exit::CouldNotStart, format!("the kernel gives no random numbers: {error}"))
     })?;
-    Ok(u16::from_le_bytes(bytes))
+    Ok(u32::from_le_bytes(bytes))
 }

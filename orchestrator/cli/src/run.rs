@@ -15,6 +15,7 @@ use crate::exit::{Exit, Failure};
 use crate::interrupt::Interrupts;
 use crate::place::Place;
 use crate::plan::{Hyperparams, Plan, PlannedTask};
+use crate::random;
 use crate::view::View;
 use crate::view::paint::Paint;
 use crate::view::words;
@@ -44,12 +45,16 @@ async fn run_job(args: &RunArgs, mut plan: Plan, mut view: View) -> Result<Exit,
     let mut board = Board::new(plan.job_id.as_str(), attempts_max, logs_dir, SystemTime::now());
     let grace = plan.spec.stop_grace + plan.spec.term_grace;
     let attach = plan.spec.attach;
+    let seed = plan.spec.environment.get(random::SEED_VARIABLE).cloned();
     let (tasks, trainers) = (plan.tasks.len(), plan.spec.trainers as usize);
     let submitted = orchestrator.submit(job(plan)?).await;
     let job = submitted
         .map_err(|error| if goes_on { not_the_same(&error, &state_dir) } else { not_submitted(error) })?;
     if goes_on {
         view.say(&going_on(&job));
+    }
+    if let (Some(seed), None) = (seed, args.job.seed) {
+        view.say(&format!("The samples were drawn with --seed {seed}."));
     }
     view.open(&format!(
         "{}: {} for {}",

@@ -7,12 +7,13 @@ use trainwire::{Durability, JobId};
 
 use crate::grid::{self, Axis};
 use crate::limits::Limits;
+use crate::random::{self, Random};
 
 /// A job and its tasks.
 #[derive(Args, Debug)]
 pub(crate) struct JobArgs {
     /// A job written down in TOML; its keys are the flags below, and [grid] and [[task]]
-    #[arg(value_name = "SPEC.toml", conflicts_with_all = ["command", "grid", "param", "hyperparams_file", "model_name", "max_epochs"])]
+    #[arg(value_name = "SPEC.toml", conflicts_with_all = ["command", "grid", "random", "param", "hyperparams_file", "model_name", "max_epochs"])]
     pub(crate) spec: Option<PathBuf>,
 
     /// The trainer: a program that uses trainwire, or any other
@@ -23,12 +24,24 @@ pub(crate) struct JobArgs {
     #[arg(long, value_name = "NAME=V1,V2", value_parser = grid::parse_axis, help_heading = "Tasks")]
     pub(crate) grid: Vec<Axis>,
 
+    /// A parameter that is drawn: uniform:0..1, log:1e-4..1e-1, int:2..8 or choice:relu,tanh. Each sample is a task; with --grid each for every combination
+    #[arg(long, value_name = "NAME=HOW", value_parser = random::parse, help_heading = "Tasks")]
+    pub(crate) random: Vec<Random>,
+
+    /// Samples of --random [default: 10]
+    #[arg(long, value_name = "N", requires = "random", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Tasks")]
+    pub(crate) samples: Option<u32>,
+
+    /// The same seed draws the same samples [default: random; it is said, and stands in TRAINWIRE_SWEEP_SEED]
+    #[arg(long, value_name = "N", requires = "random", help_heading = "Tasks")]
+    pub(crate) seed: Option<u32>,
+
     /// A parameter of every task
     #[arg(long, value_name = "NAME=V", value_parser = grid::parse_param, help_heading = "Tasks")]
     pub(crate) param: Vec<(String, toml::Value)>,
 
     /// The hyperparameters of one task, byte for byte, instead of parameters: a file, a FIFO, or - for standard input. COMMAND has to use trainwire
-    #[arg(long, value_name = "PATH", conflicts_with_all = ["grid", "param"], help_heading = "Tasks")]
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["grid", "random", "param"], help_heading = "Tasks")]
     pub(crate) hyperparams_file: Option<String>,
 
     /// Epochs of every task [default: 10]

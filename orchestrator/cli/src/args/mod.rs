@@ -61,6 +61,8 @@ mod tests {
         let parse = |line: &str| Cli::try_parse_from(line.split(' '));
         assert!(parse("trainwire run a.toml").is_ok());
         assert!(parse("trainwire run --grid lr=1,2 --param a=b -- python train.py --lr 3").is_ok());
+        assert!(parse("trainwire run --random lr=log:1e-4..1e-1 --samples 3 --seed 7 -- python").is_ok());
+        assert!(parse("trainwire run --seed 7 -- python").is_err());
         assert!(parse("trainwire run --attach").is_ok());
         assert!(parse("trainwire run").is_err());
         assert!(parse("trainwire run a.toml -- python").is_err());

@@ -115,3 +115,24 @@ fn a_spec_is_run() {
     assert_eq!(lines, ["hi {\"a\":1,\"list\":[1,2.5],\"lr\":0.5} 7", "hi {\"b\":1} 7"]);
     assert!(ran.stderr.contains("sweep-2"), "named after the spec: {}", ran.stderr);
 }
+
+#[test]
+fn a_search_is_drawn_again_from_its_seed() {
+    let sandbox = Sandbox::new();
+    let search = |seed: &[&str]| {
+        let drawn = ["--random=lr=log:1e-4..1e-1", "--samples=3", "--grid=kind=a,b"];
+        let script = ["--", "sh", "-c", "echo $TRAINWIRE_TASK_ID $TRAINWIRE_SWEEP_SEED >> out"];
+        let ran = sandbox.run(&[&drawn[..], seed, &script].concat());
+        assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
+        let out = std::fs::read_to_string(sandbox.path("out")).unwrap();
+        std::fs::remove_file(sandbox.path("out")).unwrap();
+        (out, ran.stderr)
+    };
+    let (first, said) = search(&[]);
+    assert_eq!(first.lines().count(), 6, "{first}");
+    assert!(first.starts_with("kind=a,sample=0,lr=0.0"), "{first}");
+    let seed = said.split("--seed ").nth(1).unwrap().split('.').next().unwrap();
+    assert!(first.trim_end().ends_with(seed), "{first}");
+    let (again, said) = search(&["--seed", seed]);
+    assert!(again == first && !said.contains("were drawn with"), "{again} {said}");
+}
