@@ -12,6 +12,7 @@ use trainwire::record::{Condition, Record, TrainerNo};
 use trainwire::{Event, What};
 
 pub(crate) use self::task::{End, Ended, Running, State, Task, Trouble};
+use crate::ranking::Ranking;
 use crate::view::{fit, words};
 
 /// All tasks of a job.
@@ -25,6 +26,8 @@ pub(crate) struct Board {
     pub(crate) tasks: Vec<Task>,
     /// What a task's attempts can come to with both budgets used up.
     pub(crate) attempts_max: u32,
+    /// What is compared, if anything is.
+    pub(crate) ranking: Option<Ranking>,
     /// Somebody interrupted the run.
     pub(crate) interrupted: bool,
     /// Columns the longest id takes.
@@ -56,6 +59,7 @@ impl Board {
             logs_dir,
             tasks: Vec::new(),
             attempts_max,
+            ranking: None,
             interrupted: false,
             widest_id: 0,
             by_id: HashMap::new(),
@@ -77,6 +81,12 @@ impl Board {
 
     fn progress(&mut self, report: &Report, task_id: Option<&str>, at: SystemTime) {
         let task = task_id.and_then(|task| self.by_id.get(task)).copied();
+        if let (Some(ranking), Some(task)) = (&self.ranking, task)
+            && let Some(at) = report.names.iter().position(|name| *name == ranking.metric)
+            && let Some(last) = report.values.rchunks_exact(report.names.len()).next()
+        {
+            self.tasks[task].score = Some(last[at]);
+        }
         let Some(running) = task.and_then(|task| self.running(task)) else { return };
         if let Some(last) = report.values.rchunks_exact(report.names.len().max(1)).next() {
             running.latest = report.names.iter().cloned().zip(last.iter().copied()).collect();
@@ -138,7 +148,11 @@ impl Board {
             Record::Stuck { .. } => self.trouble(of_task, Trouble::Stuck),
             Record::Ended { next, ending, .. } => {
                 if let Some(task) = of_task {
-                    self.tasks[task].state = State::after(next, Some(ending), at);
+                    let task = &mut self.tasks[task];
+                    task.state = State::after(next, Some(ending), at);
+                    if let (Some(ranking), State::Ended(ended)) = (&self.ranking, &task.state) {
+                        task.score = ranking.result(&ended.metrics).or(task.score);
+                    }
                 }
             }
             Record::Closed { next, .. } => {
@@ -155,7 +169,15 @@ impl Board {
         self.widest_id = self.widest_id.max(fit::width(&words::escape(&task_id)));
         self.by_id.insert(task_id.clone(), self.tasks.len());
         let state = State::Waiting;
-        self.tasks.push(Task { task_id, max_epochs, attempts: 0, started_at: None, log: None, state });
+        self.tasks.push(Task {
+            task_id,
+            max_epochs,
+            attempts: 0,
+            started_at: None,
+            log: None,
+            score: None,
+            state,
+        });
     }
 
     fn trouble(&mut self, task: Option<usize>, trouble: Trouble) {
@@ -187,6 +209,14 @@ impl Board {
             State::Ended(ended) if self.trainers == 0 && ended.end == End::Failed => Some(&ended.cause),
             _ => None,
         }
+    }
+
+    /// Those that have said something of the metric the run is about, the best first.
+    pub(crate) fn leaders(&self) -> Vec<&Task> {
+        let Some(ranking) = &self.ranking else { return Vec::new() };
+        let mut tasks: Vec<_> = self.tasks.iter().filter(|task| task.score.is_some()).collect();
+        tasks.sort_by(|one, other| ranking.compare(one.score, other.score));
+        tasks
     }
 
     /// Counts.

@@ -17,6 +17,7 @@ mod place;
 mod placeholder;
 mod plan;
 mod random;
+mod ranking;
 mod run;
 mod serve;
 mod size;

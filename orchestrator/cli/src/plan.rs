@@ -13,6 +13,7 @@ use crate::grid::{self, Combination};
 use crate::naming;
 use crate::placeholder;
 use crate::random;
+use crate::ranking::Ranking;
 use crate::source;
 use crate::spec::{self, Spec};
 use crate::view::paint::Paint;
@@ -25,6 +26,8 @@ pub(crate) struct Plan {
     pub(crate) named: bool,
     pub(crate) spec: JobSpec,
     pub(crate) tasks: Vec<PlannedTask>,
+    /// What the spec wants compared.
+    pub(crate) ranking: Option<Ranking>,
 }
 
 /// One task.
@@ -89,7 +92,7 @@ impl Plan {
         if spec.backoff_min > spec.backoff_max {
             return Err(Failure::new(Exit::Usage, "backoff_min is longer than backoff_max"));
         }
-        Ok(Self { job_id, named, spec, tasks: said.tasks })
+        Ok(Self { job_id, named, spec, tasks: said.tasks, ranking: said.ranking })
     }
 }
 

@@ -16,6 +16,7 @@ use crate::interrupt::Interrupts;
 use crate::place::Place;
 use crate::plan::{Hyperparams, Plan, PlannedTask};
 use crate::random;
+use crate::ranking::Ranking;
 use crate::view::View;
 use crate::view::paint::Paint;
 use crate::view::words;
@@ -43,6 +44,8 @@ async fn run_job(args: &RunArgs, mut plan: Plan, mut view: View) -> Result<Exit,
     let logs_dir = state_dir.join("jobs").join(plan.job_id.as_str()).join("logs");
     let attempts_max = plan.spec.max_failures.saturating_add(plan.spec.max_losses) - 1;
     let mut board = Board::new(plan.job_id.as_str(), attempts_max, logs_dir, SystemTime::now());
+    let said = Ranking::new(args.maximize.as_deref(), args.minimize.as_deref());
+    board.ranking = said.or_else(|| plan.ranking.take());
     let grace = plan.spec.stop_grace + plan.spec.term_grace;
     let attach = plan.spec.attach;
     let seed = plan.spec.environment.get(random::SEED_VARIABLE).cloned();

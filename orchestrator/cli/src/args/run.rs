@@ -35,6 +35,14 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "NAME,NAME", value_delimiter = ',', help_heading = "Job")]
     pub(crate) slots: Option<Vec<String>>,
 
+    /// Best first, by the most of this metric: a result's, else the one reported last
+    #[arg(long, value_name = "METRIC", help_heading = "Output", conflicts_with = "minimize")]
+    pub(crate) maximize: Option<String>,
+
+    /// Best first, by the least of this metric
+    #[arg(long, value_name = "METRIC", help_heading = "Output")]
+    pub(crate) minimize: Option<String>,
+
     /// Write one event a line to standard output, as JSON; the rest goes to standard error
     #[arg(long, help_heading = "Output")]
     pub(crate) json: bool,

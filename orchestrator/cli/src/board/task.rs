@@ -20,6 +20,8 @@ pub(crate) struct Task {
     pub(crate) started_at: Option<SystemTime>,
     /// The output of the trainer that had it last.
     pub(crate) log: Option<PathBuf>,
+    /// What it has last said of the metric the run is about.
+    pub(crate) score: Option<f64>,
     pub(crate) state: State,
 }
 

@@ -17,6 +17,7 @@ use trainwire::{Durability, JobId};
 use crate::exit::{Exit, Failure};
 use crate::limits::Limits;
 use crate::plan::PlannedTask;
+use crate::ranking::Ranking;
 use crate::view::paint::Paint;
 
 /// What a spec says.
@@ -33,6 +34,7 @@ pub(crate) struct Spec {
     /// In bytes.
     pub(crate) slab: Option<u64>,
     pub(crate) limits: Limits,
+    pub(crate) ranking: Option<Ranking>,
     /// At least one, with ids of their own.
     pub(crate) tasks: Vec<PlannedTask>,
 }

@@ -15,6 +15,7 @@ use crate::grid::{self, Axis, Point};
 use crate::limits::Slot;
 use crate::naming;
 use crate::plan::{Hyperparams, PlannedTask};
+use crate::ranking::Ranking;
 use crate::source::{self, STANDARD_INPUT};
 
 /// Reads a whole spec; all mistakes come back, in the order of the file.
@@ -40,6 +41,8 @@ pub(super) const SPEC_KEYS: &[&str] = &[
     "attach",
     "durability",
     "slab",
+    "maximize",
+    "minimize",
     "trainers",
     "window",
     "poll_us",
@@ -89,6 +92,13 @@ impl Reader<'_> {
                 "attach" => spec.attach = self.truth(name, value).unwrap_or_default(),
                 "durability" => spec.durability = self.durability(value),
                 "slab" => spec.slab = self.size(name, value),
+                "maximize" | "minimize" if spec.ranking.is_some() => {
+                    let error =
+                        SpecError::new(key.span(), "`maximize` and `minimize`", "one is there already");
+                    self.push(error.help("tasks are compared by one metric; leave the other out"));
+                }
+                "maximize" => spec.ranking = Ranking::new(self.name(name, value).as_deref(), None),
+                "minimize" => spec.ranking = Ranking::new(None, self.name(name, value).as_deref()),
                 "replace_after_failure" => spec.limits.replace_after_failure = self.truth(name, value),
                 "defaults" => defaults = self.defaults(value),
                 "grid" => axes = self.grid(value),

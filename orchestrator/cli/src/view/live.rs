@@ -12,6 +12,7 @@ use super::paint::Paint;
 use super::screen::{Screen, Size};
 use super::words;
 use crate::board::{Board, Running, State, Task, Trouble};
+use crate::ranking::Best;
 
 /// Draws on standard error.
 #[derive(Debug)]
@@ -95,7 +96,8 @@ fn frame(board: &Board, size: Size, now: SystemTime, paint: Paint) -> Vec<String
         epochs: running.iter().map(|(task, _)| epochs_columns(task)).max().unwrap_or(0),
         all: size.columns,
     };
-    let room = size.rows.saturating_sub(3).max(1);
+    let leaders = leaders(board, size, paint).filter(|_| size.rows > LEADERS_ROWS_MIN);
+    let room = size.rows.saturating_sub(3 + usize::from(leaders.is_some())).max(1);
     let shown = if running.len() > room { room - 1 } else { running.len() };
     let mut lines = vec![heading(board, size, now, paint)];
     lines.extend(
@@ -106,7 +108,22 @@ fn frame(board: &Board, size: Size, now: SystemTime, paint: Paint) -> Vec<String
             paint.dim(&fit::cut(&format!("  … and {} more running", running.len() - shown), size.columns)),
         );
     }
+    lines.extend(leaders);
     lines
+}
+
+/// The best so far, ended or not, in one line.
+fn leaders(board: &Board, size: Size, paint: Paint) -> Option<String> {
+    let ranking = board.ranking.as_ref()?;
+    let leaders: Vec<_> = (board.leaders().iter().take(LEADERS_SHOWN))
+        .filter_map(|task| Some(format!("{} {}", words::escape(&task.task_id), words::number(task.score?))))
+        .collect();
+    let most = match ranking.best {
+        Best::Most => "highest",
+        Best::Least => "lowest",
+    };
+    let line = format!("  {most} {}: {}", words::escape(&ranking.metric), leaders.join(" · "));
+    (!leaders.is_empty()).then(|| paint.bold(&fit::cut(&line, size.columns)))
 }
 
 struct Columns {
@@ -231,6 +248,11 @@ fn id_columns(board: &Board, size: Size) -> usize {
 fn epochs_columns(task: &Task) -> usize {
     2 * task.max_epochs.to_string().len() + 1
 }
+
+const LEADERS_SHOWN: usize = 5;
+
+/// Below that every row is for what runs.
+const LEADERS_ROWS_MIN: usize = 5;
 
 #[cfg(test)]
 mod tests;

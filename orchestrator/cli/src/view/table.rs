@@ -1,5 +1,6 @@
 //! The closing table: what became of each task, and of the failed ones why.
 
+use std::cmp::Ordering;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -7,6 +8,7 @@ use super::fit;
 use super::paint::Paint;
 use super::words;
 use crate::board::{Board, End, Ended, State, Task};
+use crate::ranking::Ranking;
 
 /// The table, the failures below it, and the sum; one text, ending with a line's end. `columns` is
 /// the window's width, or `None` where nothing is cut.
@@ -17,7 +19,7 @@ pub(crate) fn table(board: &Board, now: SystemTime, columns: Option<usize>, pain
     let left_out = tasks.iter().filter(|(task, ended)| unbegun(task, ended)).count();
     let left_out = if left_out > UNBEGUN_SHOWN { left_out } else { 0 };
     tasks.retain(|(task, ended)| left_out == 0 || !unbegun(task, ended));
-    let mut text = rows(&tasks, columns, paint);
+    let mut text = rows(&tasks, board.ranking.as_ref(), columns, paint);
     if left_out > 0 {
         text.push_str(&paint.dim(&format!("… and {left_out} tasks that were stopped before they began")));
         text.push('\n');
@@ -33,7 +35,7 @@ pub(crate) fn failures(board: &Board, paint: Paint) -> String {
 }
 
 /// What ended without success comes last, where the eye is when a long table has run through; within
-/// that the order of the spec.
+/// that the best ones first, or the order of the spec.
 fn sorted(board: &Board) -> Vec<(&Task, &Ended)> {
     let mut tasks: Vec<_> = board
         .tasks
@@ -43,12 +45,25 @@ fn sorted(board: &Board) -> Vec<(&Task, &Ended)> {
             _ => None,
         })
         .collect();
-    tasks.sort_by_key(|(_, ended)| ended.end);
+    tasks.sort_by(|(one, ended), (other, ended_too)| {
+        let better =
+            || board.ranking.as_ref().map_or(Ordering::Equal, |by| by.compare(one.score, other.score));
+        ended.end.cmp(&ended_too.end).then_with(better)
+    });
     tasks
 }
 
-fn rows(tasks: &[(&Task, &Ended)], columns: Option<usize>, paint: Paint) -> String {
-    let metrics = metric_names(tasks);
+fn rows(
+    tasks: &[(&Task, &Ended)],
+    ranking: Option<&Ranking>,
+    columns: Option<usize>,
+    paint: Paint,
+) -> String {
+    let mut metrics = metric_names(tasks);
+    if let Some(ranking) = ranking {
+        metrics.retain(|name| *name != ranking.metric);
+        metrics.insert(0, &ranking.metric);
+    }
     let mut header = vec!["TASK".to_owned(), "STATE".to_owned(), "ATTEMPTS".to_owned(), "TIME".to_owned()];
     header.extend(metrics.iter().map(|name| words::escape(name).to_uppercase()));
     let causes = tasks.iter().any(|(_, ended)| !ended.cause.is_empty());
@@ -65,6 +80,9 @@ fn rows(tasks: &[(&Task, &Ended)], columns: Option<usize>, paint: Paint) -> Stri
             task.duration().map_or("–".to_owned(), words::duration),
         ];
         cells.extend(metrics.iter().map(|name| {
+            if ranking.is_some_and(|ranking| ranking.metric == *name) {
+                return task.score.map_or("–".to_owned(), words::number);
+            }
             let value = ended.metrics.iter().find(|(metric, _)| metric == name);
             value.map_or("–".to_owned(), |(_, value)| words::scalar(value))
         }));

@@ -3,13 +3,22 @@ use std::time::Duration;
 use super::*;
 use crate::board::{End, Ended};
 use crate::pace::Pace;
+use crate::ranking::Ranking;
 
 fn at(seconds: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
 }
 
 fn task(task_id: &str, state: State) -> Task {
-    Task { task_id: task_id.into(), max_epochs: 20, attempts: 1, started_at: Some(at(0)), log: None, state }
+    Task {
+        task_id: task_id.into(),
+        max_epochs: 20,
+        attempts: 1,
+        started_at: Some(at(0)),
+        log: None,
+        score: None,
+        state,
+    }
 }
 
 fn running(epochs: u64, attempt: u32, trouble: Option<Trouble>) -> State {
@@ -85,4 +94,19 @@ fn scripts_that_report_nothing_have_no_bars() {
 fn bars() {
     let shown: Vec<_> = [0.0, 1.0, 5.0, 9.9, 10.0].map(|done| bar(done, 10, 10, Paint::PLAIN)).into();
     assert_eq!(shown, ["──────────", "━─────────", "━━━━━─────", "━━━━━━━━━╸", "━━━━━━━━━━"]);
+}
+
+#[test]
+fn the_leaders_are_below_what_runs() {
+    let mut board = board(vec![
+        task("lr=0.1", running(13, 1, None)),
+        task("lr=0.01", running(3, 1, None)),
+        task("lr=1", State::Waiting),
+    ]);
+    board.ranking = Ranking::new(None, Some("val/loss"));
+    (board.tasks[0].score, board.tasks[1].score) = (Some(0.5), Some(0.25));
+    let lines = frame(&board, Size { columns: 80, rows: 24 }, at(12), Paint::PLAIN);
+    assert_eq!(lines.last().unwrap(), "  lowest val/loss: lr=0.01 0.25 · lr=0.1 0.5");
+    let lines = frame(&board, Size { columns: 24, rows: 3 }, at(12), Paint::PLAIN);
+    assert!(lines.len() < 3, "{lines:?}");
 }

@@ -37,6 +37,7 @@ fn board() -> Board {
             attempts: 1,
             started_at: Some(at(1)),
             log: Some("/state/logs/trainer-1.log".into()),
+            score: None,
             state: State::Ended(Ended {
                 end,
                 at: at(3),
@@ -92,9 +93,43 @@ fn what_never_began_is_only_counted() {
         };
         let task_id = format!("n={number}").into();
         let state = State::Ended(ended);
-        board.tasks.push(Task { task_id, max_epochs: 1, attempts: 0, started_at: None, log: None, state });
+        board.tasks.push(Task {
+            task_id,
+            max_epochs: 1,
+            attempts: 0,
+            started_at: None,
+            log: None,
+            score: None,
+            state,
+        });
     }
     let text = table(&board, at(5), None, Paint::PLAIN);
     assert!(text.contains("\n… and 9 tasks that were stopped before they began\n\n"), "{text}");
     assert!(text.contains("2 failed, 10 stopped in"), "{text}");
+}
+
+#[test]
+fn the_best_come_first_with_their_scores() {
+    let mut board = board();
+    board.ranking = Ranking::new(Some("val/acc"), None);
+    for (task, score) in board.tasks.iter_mut().zip([Some(0.2), Some(0.9), None, Some(0.5)]) {
+        task.score = score;
+    }
+    board.tasks[3].state = State::Ended(Ended {
+        end: End::Succeeded,
+        at: at(3),
+        metrics: Metrics::new(),
+        cause: String::new(),
+        last_words: String::new(),
+    });
+    board.tasks.swap(1, 3);
+    let text = table(&board, at(5), None, Paint::PLAIN);
+    let golden = "\
+TASK     STATE      ATTEMPTS   TIME  VAL/ACC     ACC  BEST  CAUSE                    LOG
+lr=0.1   succeeded         1  2.0 s      0.9  0.9711  b.pt                           trainer-1.log
+lr=0.01  succeeded         1  2.0 s      0.5       –     –                           trainer-1.log
+lr=10    failed            1  2.0 s      0.2       –     –  ValueError: loss is nan  trainer-1.log
+lr=11    failed            1  2.0 s        –       –     –  ValueError: loss is nan  trainer-1.log
+";
+    assert!(text.starts_with(golden), "{text}");
 }
