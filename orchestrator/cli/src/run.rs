@@ -56,7 +56,7 @@ async fn run_job(args: &RunArgs, mut plan: Plan, mut view: View) -> Result<Exit,
     if goes_on {
         view.say(&going_on(&job));
     }
-    if let (Some(seed), None) = (seed, args.job.seed) {
+    if let (Some(seed), None, None) = (seed, args.job.seed, &args.job.spec) {
         view.say(&format!("The samples were drawn with --seed {seed}."));
     }
     view.open(&format!(

@@ -11,10 +11,11 @@ use super::Spec;
 use super::error::SpecError;
 use super::read::{Node, Reader};
 use crate::args::DurabilityChoice;
-use crate::grid::{self, Axis, Point};
+use crate::grid::{self, Axis, Combination, Point};
 use crate::limits::Slot;
 use crate::naming;
 use crate::plan::{Hyperparams, PlannedTask};
+use crate::random::{self, Random};
 use crate::ranking::Ranking;
 use crate::source::{self, STANDARD_INPUT};
 
@@ -41,6 +42,8 @@ pub(super) const SPEC_KEYS: &[&str] = &[
     "attach",
     "durability",
     "slab",
+    "samples",
+    "seed",
     "maximize",
     "minimize",
     "trainers",
@@ -62,6 +65,7 @@ pub(super) const SPEC_KEYS: &[&str] = &[
     "replace_after_failure",
     "[defaults]",
     "[grid]",
+    "[random]",
     "[[task]]",
 ];
 pub(super) const DEFAULTS_KEYS: &[&str] = &["model_name", "max_epochs", "params"];
@@ -75,11 +79,20 @@ struct Defaults {
     params: Table,
 }
 
+/// `[random]`, `samples` and `seed`.
+struct Drawn {
+    random: Vec<Random>,
+    samples: Option<u32>,
+    /// 0 unless set: a spec is the same job each time, also one that goes on.
+    seed: u32,
+}
+
 impl Reader<'_> {
     fn spec(&mut self, document: &DeTable<'_>) -> Spec {
         let mut spec = Spec::default();
         let mut defaults = Defaults::default();
         let mut axes = Vec::new();
+        let mut drawn = Drawn { random: Vec::new(), samples: None, seed: 0 };
         let mut tasks = None;
         for (key, value) in document {
             let name = key.get_ref().as_ref();
@@ -102,6 +115,9 @@ impl Reader<'_> {
                 "replace_after_failure" => spec.limits.replace_after_failure = self.truth(name, value),
                 "defaults" => defaults = self.defaults(value),
                 "grid" => axes = self.grid(value),
+                "random" => drawn.random = self.random(value),
+                "samples" => drawn.samples = self.count(name, value, 1, u32::MAX),
+                "seed" => drawn.seed = self.count(name, value, 0, u32::MAX).unwrap_or_default(),
                 "task" => tasks = Some(value),
                 _ => match spec.limits.slot(name) {
                     Some(Slot::Count(slot, max)) => *slot = self.count(name, value, 1, max),
@@ -119,8 +135,53 @@ impl Reader<'_> {
                     .help("command = [\"python\", \"train.py\"], or attach = true to start trainers by hand"),
             );
         }
-        spec.tasks = self.tasks(&spec.command, defaults, &axes, tasks);
+        if drawn.random.is_empty()
+            && let Some((key, _)) =
+                document.iter().find(|(key, _)| ["samples", "seed"].contains(&&**key.get_ref()))
+        {
+            let error =
+                SpecError::new(key.span(), format!("`{}` without [random]", key.get_ref()), "of what?");
+            self.push(error.help("[random]\nlr = \"log:1e-4..1e-1\""));
+        }
+        if !drawn.random.is_empty() {
+            spec.environment.insert(random::SEED_VARIABLE.to_owned(), drawn.seed.to_string());
+        }
+        let combinations = self.combinations(document, &axes, &drawn);
+        spec.tasks = self.tasks(&spec.command, defaults, combinations, tasks);
         spec
+    }
+
+    /// `[random]`: `lr = "log:1e-4..1e-1"`.
+    fn random(&mut self, value: &Node<'_>) -> Vec<Random> {
+        let mut drawn = Vec::new();
+        for (key, value) in self.table("random", value).into_iter().flatten() {
+            let name = key.get_ref().to_string();
+            let Some(from) = self.name(&name, value) else { continue };
+            match Random::new(&name, &from) {
+                Ok(random) => drawn.push(random),
+                Err(error) => {
+                    self.refuse::<()>(&name, value, error);
+                }
+            }
+        }
+        drawn
+    }
+
+    /// What the grid and the samples come to.
+    fn combinations(&mut self, document: &DeTable<'_>, axes: &[Axis], drawn: &Drawn) -> Vec<Combination> {
+        let Some(value) = document.get("random") else { return grid::product(axes).unwrap_or_default() };
+        if let Some(twice) =
+            drawn.random.iter().find(|random| axes.iter().any(|axis| axis.name == random.name))
+        {
+            self.refuse::<()>("random", value, format!("{} is in [grid] already", twice.name));
+            return Vec::new();
+        }
+        let samples = drawn.samples.unwrap_or(random::SAMPLES);
+        let grid = grid::product(axes).unwrap_or_default();
+        random::combine(grid, &drawn.random, samples, drawn.seed.into()).unwrap_or_else(|error| {
+            self.refuse::<()>("random", value, error);
+            Vec::new()
+        })
     }
 
     fn job_id(&mut self, value: &Node<'_>) -> Option<JobId> {
@@ -235,7 +296,7 @@ impl Reader<'_> {
         &mut self,
         command: &[String],
         defaults: Defaults,
-        axes: &[Axis],
+        combinations: Vec<Combination>,
         listed: Option<&Node<'_>>,
     ) -> Vec<PlannedTask> {
         let stem = naming::stem(command);
@@ -245,11 +306,9 @@ impl Reader<'_> {
             max_epochs: defaults.max_epochs,
             hyperparams: Hyperparams::Params(defaults.params),
         };
-        let mut tasks: Vec<_> = grid::product(axes)
-            .unwrap_or_default()
-            .into_iter()
-            .map(|combination| template.with(combination))
-            .collect();
+        let alone = listed.is_none() && combinations.is_empty();
+        let mut tasks: Vec<_> =
+            combinations.into_iter().map(|combination| template.with(combination)).collect();
         let mut first_at: HashMap<_, _> = tasks.iter().map(|task| (task.task_id.clone(), None)).collect();
         let entries = match listed {
             Some(value) => self
@@ -263,7 +322,8 @@ impl Reader<'_> {
             let span = table.get("task_id").map_or(entry.span(), |id| id.span());
             let line = self.source[..span.start].matches('\n').count() + 1;
             if let Some(first) = first_at.insert(task.task_id.clone(), Some(line)) {
-                let first = first.map_or("in [grid]".to_owned(), |line| format!("in line {line}"));
+                let first =
+                    first.map_or("in [grid] or [random]".to_owned(), |line| format!("in line {line}"));
                 let error = SpecError::new(
                     span,
                     format!("the task {} is there twice", task.task_id),
@@ -273,7 +333,7 @@ impl Reader<'_> {
             }
             tasks.push(task);
         }
-        if listed.is_none() && axes.is_empty() { vec![template] } else { tasks }
+        if alone { vec![template] } else { tasks }
     }
 
     fn task(&mut self, table: &DeTable<'_>, entry: &Node<'_>, template: &PlannedTask) -> Option<PlannedTask> {

@@ -20,7 +20,14 @@ fn the_spec_that_is_shown_to_people() {
     let ids: Vec<_> = spec.tasks.iter().map(|task| task.task_id.as_str()).collect();
     assert_eq!(
         ids,
-        ["lr=0.1,depth=2", "lr=0.1,depth=4", "lr=1e-2,depth=2", "lr=1e-2,depth=4", "baseline", "from-file"]
+        [
+            "lr=0.1,depth=2,sample=0,momentum=0.653313",
+            "lr=0.1,depth=4,sample=0,momentum=0.653313",
+            "lr=1e-2,depth=2,sample=0,momentum=0.653313",
+            "lr=1e-2,depth=4,sample=0,momentum=0.653313",
+            "baseline",
+            "from-file"
+        ]
     );
     let params: toml::Table = "momentum = 0.9\nlr = 0.5".parse().unwrap();
     assert!(matches!(&spec.tasks[4].hyperparams, Hyperparams::Params(given) if *given == params));
@@ -69,7 +76,7 @@ fn everything_can_be_of_the_wrong_type() {
             let _ = parse(&format!("{key} = {value}"));
             let _ = parse(&format!("{key} = [{value}]"));
         }
-        if !["environment", "defaults", "grid"].contains(&key) {
+        if !["environment", "defaults", "grid", "random"].contains(&key) {
             let errors = messages(&format!("{key} = {{ x = 1 }}"));
             assert!(errors.iter().any(|error| error.contains(key)), "{key}: {errors:?}");
         }
@@ -85,4 +92,33 @@ fn nothing_a_program_cannot_be_given() {
     );
     assert_eq!(messages("command = []"), ["`command` cannot be []"]);
     assert_eq!(messages("command = ['']"), ["`command` cannot be ['']"]);
+}
+
+#[test]
+fn a_search_is_drawn_from_the_seed() {
+    let source =
+        "command = ['t.py']\nsamples = 3\n[random]\nlr = 'log:1e-4..1e-1'\nact = 'choice:relu,tanh'\n";
+    let ids =
+        |source: &str| parse(source).unwrap().tasks.into_iter().map(|task| task.task_id).collect::<Vec<_>>();
+    let drawn = ids(source);
+    assert_eq!(drawn.len(), 3);
+    assert_eq!(drawn, ids(source));
+    assert_ne!(drawn, ids(&source.replace("samples = 3", "samples = 3\nseed = 1")));
+    assert_eq!(drawn[..], ids(&source.replace("samples = 3", "samples = 5"))[..3]);
+    assert_eq!(ids(&source.replace("[random]", "[grid]\nn = [1, 2]\n[random]")).len(), 6);
+}
+
+#[test]
+fn slips_about_searches() {
+    let random = "command = ['t.py']\n[random]\n";
+    for (source, message) in [
+        ("command = ['t.py']\nsamples = 3", "`samples` without [random]"),
+        (&*format!("{random}lr = 'log:0..1'"), "`lr` cannot be 'log:0..1'"),
+        (&*format!("{random}lr = 'lgo:1..2'"), "`lr` cannot be 'lgo:1..2'"),
+        (&*format!("{random}lr = 3"), "`lr` must be text in quotes, not a whole number"),
+        (&*format!("{random}lr = 'int:1..9'\n[grid]\nlr = [1]"), "`random` cannot be"),
+    ] {
+        let messages = messages(source);
+        assert!(messages.len() == 1 && messages[0].starts_with(message), "{messages:?}");
+    }
 }
