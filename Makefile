@@ -54,7 +54,7 @@ test-python: $(VENV)/installed $(VENV)/dev
 .PHONY: test-frameworks
 test-frameworks: $(FRAMEWORKS_VENV)/installed ## test with torch, Hugging Face, Lightning and Keras, in an environment of their own
 	PATH=$(CURDIR)/$(FRAMEWORKS_VENV)/bin:$$PATH KERAS_BACKEND=torch OMP_NUM_THREADS=1 \
-		python -m pytest --timeout 600 tests/frameworks tests/python/test_adapters.py tests/python/test_tee.py \
+		python -m pytest --timeout 600 tests/frameworks tests/python/test_adapter_link.py tests/python/test_adapters.py tests/python/test_tee.py \
 		tests/python/test_pages.py
 
 $(FRAMEWORKS_VENV)/installed: $(SOURCES) tests/frameworks/requirements.txt requirements-dev.txt | $(VENV)/bin/python

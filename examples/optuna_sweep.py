@@ -42,7 +42,7 @@ def report(task: str, rows: list[dict]) -> None:
             trial.report(row["metrics"]["val/accuracy"], int(row["epoch"]))
     if task not in pruned and trial.should_prune():
         pruned.add(task)
-        job.stop(task, cancel=True, wait=False)
+        job.stop(task, prune=True, wait=False)
 
 
 def tell(task: str, event: dict) -> None:

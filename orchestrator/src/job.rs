@@ -1,6 +1,5 @@
 //! What a scheduler submits: a job with its limits, and its tasks.
 
-pub use crate::template::{NAMES as PLACEHOLDERS, placeholders};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,6 +7,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use trainwire_protocol::id::{JobId, JobIdError};
 use trainwire_protocol::limits::IN_HAND_MAX;
+
+pub use crate::template::{NAMES as PLACEHOLDERS, placeholders};
 
 /// Why a delivery is stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -68,18 +68,17 @@ pub struct Attempt {
     pub log_from: u64,
 }
 
-impl Attempt {
-    fn is_pruned(&self) -> bool {
-        matches!(self.ending, Ending::Stopped { reason: StopReason::Pruned, .. })
-    }
-}
-
 impl TaskOutcome {
     /// Whether it was stopped because what it reported was not worth its time. No failure, and not tried again
     /// unless it is named.
     pub fn is_pruned(&self) -> bool {
-        matches!(self.state, TaskEnd::Stopped { .. }) && self.history.last().is_some_and(Attempt::is_pruned)
+        is_pruned(&self.state, &self.history)
     }
+}
+
+fn is_pruned(end: &TaskEnd, history: &[Attempt]) -> bool {
+    let last = history.last().map(|attempt| &attempt.ending);
+    matches!((end, last), (TaskEnd::Stopped { .. }, Some(Ending::Stopped { reason: StopReason::Pruned, .. })))
 }
 
 /// How a task ended.
@@ -330,8 +329,7 @@ impl TaskCounts {
 
 impl Folding {
     fn is_pruned(&self) -> bool {
-        matches!(self.end, Some(TaskEnd::Stopped { .. }))
-            && self.history.last().is_some_and(Attempt::is_pruned)
+        self.end.as_ref().is_some_and(|end| is_pruned(end, &self.history))
     }
 
     fn end(&mut self, ending: Option<&Ending>, next: &Next) {

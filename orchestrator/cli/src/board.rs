@@ -81,14 +81,14 @@ impl Board {
 
     fn progress(&mut self, report: &Report, task_id: Option<&str>, at: SystemTime) {
         let task = task_id.and_then(|task| self.by_id.get(task)).copied();
-        if let (Some(ranking), Some(task)) = (&self.ranking, task)
+        let last = report.values.rchunks_exact(report.names.len().max(1)).next();
+        if let (Some(ranking), Some(task), Some(last)) = (&self.ranking, task, last)
             && let Some(at) = report.names.iter().position(|name| *name == ranking.metric)
-            && let Some(last) = report.values.rchunks_exact(report.names.len()).next()
         {
             self.tasks[task].score = Some(last[at]);
         }
         let Some(running) = task.and_then(|task| self.running(task)) else { return };
-        if let Some(last) = report.values.rchunks_exact(report.names.len().max(1)).next() {
+        if let Some(last) = last {
             running.latest = report.names.iter().cloned().zip(last.iter().copied()).collect();
         }
         for epoch in report.epochs.iter().flatten() {

@@ -16,8 +16,8 @@ use crate::restart::read_payload;
 
 impl JobHandle {
     /// Queues tasks again that are dead or were stopped, with new budgets: those of these ids, or with none
-    /// all there are but the pruned ones. Attempts go on to be counted, work folders and the newest checkpoint are as they were. A
-    /// job that had ended is there again, its trainers are started anew. When this returns it is in the journal,
+    /// all there are but the pruned ones. Attempts go on to be counted, work folders and the newest checkpoint
+    /// are as they were. A job that had ended is there again, its trainers are started anew. When this returns it is in the journal,
     /// fsynced. Gives how many tasks wait now that did not before.
     ///
     /// # Errors

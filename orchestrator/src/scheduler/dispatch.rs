@@ -37,24 +37,16 @@ impl Scheduler {
     /// Fills a trainer's window, as far as there are due tasks.
     pub(super) fn refill(&mut self, now: Instant, trainer: TrainerNo) {
         self.shut(trainer);
-        if self.is_for_one_task(trainer) {
-            if self
-                .trainers
-                .get(&trainer)
-                .is_some_and(|live| live.delivered_at.is_empty() && live.takes_work())
-            {
-                self.let_go(now, trainer, "one_task");
-            }
-            return;
-        }
-        if self.gives_way(now, trainer) {
-            // Further tasks in hand come to their end first.
-            if self
-                .trainers
-                .get(&trainer)
-                .is_some_and(|live| live.delivered_at.is_empty() && live.takes_work())
-            {
-                self.let_go(now, trainer, "slots_wanted");
+        let no_more = match () {
+            () if self.is_for_one_task(trainer) => Some("one_task"),
+            () if self.gives_way(now, trainer) => Some("slots_wanted"),
+            () => None,
+        };
+        if let Some(code) = no_more {
+            // Tasks in hand come to their end first.
+            let idle = |live: &LiveTrainer| live.delivered_at.is_empty() && live.takes_work();
+            if self.trainers.get(&trainer).is_some_and(idle) {
+                self.let_go(now, trainer, code);
             }
             return;
         }

@@ -28,7 +28,7 @@ class Result:
     task: str
     state: str
     """One of `waiting`, `delivered`, `running`, `stopping`, `stuck`; in the end `succeeded`, `cancelled`,
-    `stopped` or `dead`."""
+    `stopped`, `pruned` or `dead`."""
     attempts: int
     """Those that reached the trainer's code."""
     params: dict[str, Any] = field(default_factory=dict)

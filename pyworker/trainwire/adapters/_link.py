@@ -11,7 +11,7 @@ from typing import Any
 import trainwire
 from trainwire import Task
 
-__all__ = ["Link", "missing"]
+__all__ = ["Link", "Resumes", "missing"]
 
 
 class Link:
@@ -25,64 +25,94 @@ class Link:
 
     @property
     def task(self) -> Task:
-        """The one that was given, else the open one, else this process's one."""
-        if self._task is None:
-            self._task = trainwire.current() or trainwire.connect()
-        return self._task
+        """The one that was given, else the open one, else this process's one. Asked anew: tasks end."""
+        return self._task or trainwire.current() or trainwire.connect()
 
     def report(self, row: Mapping[str, Any], *, step: int | None = None, epoch: float | None = None) -> None:
         self.quietly("report", lambda: self.task.report(row, step=step, epoch=epoch))
 
     def stops(self) -> bool:
         """Whether to end, asked where all ranks come by, as at the end of an epoch."""
-        return bool(self.quietly("stop", self.task.agree_to_stop))
+        return bool(self.quietly("stop", lambda: self.task.agree_to_stop()))
 
     def stops_within(self) -> bool:
         """Whether to end now, asked oftener: of several ranks none does, because they would not agree."""
-        task = self.task
-        self.quietly("tick", task.tick)
-        return task.world_size == 1 and task.should_stop
+
+        def ask() -> bool:
+            task = self.task
+            task.tick()
+            return task.world_size == 1 and task.should_stop
+
+        return bool(self.quietly("stop", ask))
 
     def save(
-        self, name: str, write: Callable[[Path], object], *, epoch: float, step: int | None = None
+        self,
+        name: str,
+        write: Callable[[Path], object],
+        *,
+        epoch: float,
+        step: int | None = None,
+        collective: bool = False,
     ) -> None:
-        """Lets `write` make a file in the work folder, and announces it once it is whole."""
-        if self._save and self.task.is_primary:
-            self.quietly("save", lambda: self._replace(name, write, epoch, step))
+        """Lets `write` make a file in the work folder, and announces it once it is whole.
 
-    def _replace(self, name: str, write: Callable[[Path], object], epoch: float, step: int | None) -> None:
-        path = self.task.workdir / name
-        new = path.with_name(f"new-{name}")  # frameworks go by the ending
+        `collective`: all ranks have to call `write` together; else the first one does.
+        """
+        if self._save:
+            self.quietly("save", lambda: self._replace(name, write, epoch, step, collective))
+
+    def _replace(
+        self,
+        name: str,
+        write: Callable[[Path], object],
+        epoch: float,
+        step: int | None,
+        collective: bool,
+    ) -> None:
+        task = self.task
+        if not (task.is_primary or collective):
+            return
+        new = task.workdir / f"new-{name}"  # frameworks go by the ending
         write(new)
-        self.announce(new.replace(path), epoch=epoch, step=step)
+        if task.is_primary:
+            self.announce(new.replace(task.workdir / name), epoch=epoch, step=step)
 
     def announce(self, path: str | os.PathLike[str], *, epoch: float | None, step: int | None = None) -> None:
         """Tells of a checkpoint that the framework has written."""
-        task, keep_last = self.task, self._keep_last
-        self.quietly("checkpoint", lambda: task.checkpoint(path, epoch=epoch, step=step, keep_last=keep_last))
+        self.quietly(
+            "checkpoint",
+            lambda: self.task.checkpoint(path, epoch=epoch, step=step, keep_last=self._keep_last),
+        )
 
     def quietly(self, what: str, do: Callable[[], Any]) -> Any:
         """What goes wrong is one warning of each kind, and not the training's trouble."""
         try:
             return do()
         except Exception as error:
-            if what not in self._warned:
-                self._warned.add(what)
-                warnings.warn(
-                    f"trainwire: {what}: {type(error).__name__}: {error}", RuntimeWarning, stacklevel=4
-                )
+            self.warn(what, f"{type(error).__name__}: {error}")
             return None
 
-    @property
-    def start(self) -> int:
-        """The epoch to go on with: 0, or the one after the checkpoint's."""
-        at = self.task.last_checkpoint
-        return 0 if at is None or at.epoch is None else int(at.epoch) + 1
+    def warn(self, what: str, text: str) -> None:
+        if what not in self._warned:
+            self._warned.add(what)
+            warnings.warn(f"trainwire: {what}: {text}", RuntimeWarning, stacklevel=4)
+
+
+class Resumes:
+    """The part of a callback that is asked before training begins."""
+
+    _link: Link
 
     @property
     def resume_path(self) -> str | None:
-        """What an earlier attempt has saved, if it is still there."""
-        return self.task.resume_path
+        """What an earlier attempt saved last and is still there; `None` to begin anew."""
+        return self._link.task.resume_path
+
+    @property
+    def start(self) -> int:
+        """The epoch to go on with: 0, or the one after the checkpoint's. Boosting counts rounds."""
+        at = self._link.task.last_checkpoint
+        return 0 if at is None or at.epoch is None else int(at.epoch) + 1
 
 
 def missing(package: str, install: str) -> ModuleNotFoundError:

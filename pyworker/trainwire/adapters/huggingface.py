@@ -31,9 +31,23 @@ class TrainwireCallback(TrainerCallback):
 
     @property
     def resume_path(self) -> str | None:
-        """The newest checkpoint that is whole enough to load; `None` to begin anew."""
-        path = self._link.resume_path
-        return path if path is not None and Path(path, "trainer_state.json").is_file() else None
+        """The newest checkpoint that is whole; `None` to begin anew.
+
+        One that an attempt was killed before announcing counts, too: the `Trainer` may have deleted the one
+        before it.
+        """
+        task = self._link.task
+        if task.attempt == 1:
+            return None  # what lies in the folder is of another run
+        announced = task.resume_path
+        folders = {task.workdir} if announced is None else {task.workdir, Path(announced).parent}
+        found = [path for folder in folders for path in folder.glob("checkpoint-*")]
+        whole = [path for path in found if _step(path) >= 0 and _is_whole(path)]
+        if found and not whole:
+            self._link.warn(
+                "resume", f"none of the checkpoints in {found[0].parent} is whole; beginning anew"
+            )
+        return str(max(whole, key=_step)) if whole else None
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
         if logs and state.is_world_process_zero:
@@ -57,3 +71,14 @@ class TrainwireCallback(TrainerCallback):
             stop = self._link.task.stop
             control.should_save = control.should_save or stop is None or stop.want_checkpoint
         return control
+
+
+def _step(path: Path) -> int:
+    number = path.name.removeprefix("checkpoint-")
+    return int(number) if number.isdecimal() else -1
+
+
+def _is_whole(path: Path) -> bool:
+    """The `Trainer` writes its state last, behind the model."""
+    models = ("model*.safetensors", "pytorch_model*.bin", "adapter_model*")
+    return (path / "trainer_state.json").is_file() and any(any(path.glob(name)) for name in models)

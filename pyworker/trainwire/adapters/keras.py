@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from trainwire import Task
-from trainwire.adapters._link import Link, missing
+from trainwire.adapters._link import Link, Resumes, missing
 
 try:
     import keras
@@ -19,7 +19,7 @@ except ModuleNotFoundError as error:
 __all__ = ["TrainwireCallback"]
 
 
-class TrainwireCallback(keras.callbacks.Callback):
+class TrainwireCallback(Resumes, keras.callbacks.Callback):
     """Go on with `keras.models.load_model(callback.resume_path)` and `initial_epoch=callback.start`.
 
     Args:
@@ -33,16 +33,6 @@ class TrainwireCallback(keras.callbacks.Callback):
         super().__init__()
         self._link = Link(task, save=save, keep_last=keep_last)
         self._within = False
-
-    @property
-    def resume_path(self) -> str | None:
-        """The newest model that is still there; `None` to begin anew."""
-        return self._link.resume_path
-
-    @property
-    def start(self) -> int:
-        """The epoch to go on with."""
-        return self._link.start
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._within = False

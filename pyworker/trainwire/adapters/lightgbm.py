@@ -7,7 +7,7 @@ early stopping does.
 from __future__ import annotations
 
 from trainwire import Task
-from trainwire.adapters._link import Link, missing
+from trainwire.adapters._link import Link, Resumes, missing
 
 try:
     from lightgbm.callback import CallbackEnv, EarlyStopException
@@ -17,7 +17,7 @@ except ModuleNotFoundError as error:
 __all__ = ["TrainwireCallback"]
 
 
-class TrainwireCallback:
+class TrainwireCallback(Resumes):
     """Go on with `num_boost_round=task.max_epochs - callback.start, init_model=callback.resume_path`.
 
     Args:
@@ -27,21 +27,11 @@ class TrainwireCallback:
         keep_last: How many of them stay.
     """
 
-    order = 40  # after the evaluation was recorded, after early stopping
+    order = 25  # after the evaluation was recorded (20), before early stopping (30), which ends with a raise
 
     def __init__(self, task: Task | None = None, *, save_every: int = 10, keep_last: int | None = 2) -> None:
         self._link = Link(task, save=save_every > 0, keep_last=keep_last)
         self._every = max(save_every, 1)
-
-    @property
-    def resume_path(self) -> str | None:
-        """The newest model that is still there; `None` to begin anew."""
-        return self._link.resume_path
-
-    @property
-    def start(self) -> int:
-        """The rounds that are behind it."""
-        return self._link.start
 
     def __call__(self, env: CallbackEnv) -> None:
         link, results = self._link, env.evaluation_result_list or []

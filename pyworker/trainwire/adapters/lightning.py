@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from trainwire import Task
-from trainwire.adapters._link import Link, missing
+from trainwire.adapters._link import Link, Resumes, missing
 
 try:
     from lightning.pytorch.callbacks import Callback
@@ -22,7 +22,7 @@ except ModuleNotFoundError:
 __all__ = ["TrainwireCallback"]
 
 
-class TrainwireCallback(Callback):
+class TrainwireCallback(Resumes, Callback):
     """Go on with `trainer.fit(model, ckpt_path=callback.resume_path)`.
 
     Args:
@@ -37,17 +37,13 @@ class TrainwireCallback(Callback):
         self._link = Link(task, save=save, keep_last=keep_last)
         self._within = False
 
-    @property
-    def resume_path(self) -> str | None:
-        """The newest checkpoint that is still there; `None` to begin anew."""
-        return self._link.resume_path
-
     def on_train_epoch_start(self, trainer: Any, *_: Any) -> None:
         self._within = False
 
     def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
         if self._link.stops_within():
-            self._within = not trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
+            progress = trainer.fit_loop.epoch_loop.batch_progress
+            self._within = not progress.is_last_batch
             trainer.should_stop = True
 
     def on_train_epoch_end(self, trainer: Any, *_: Any) -> None:
@@ -56,9 +52,5 @@ class TrainwireCallback(Callback):
         if link.stops():
             trainer.should_stop = True
         if not self._within:  # what an epoch was left in the middle of is done again
-            # All ranks take part in saving; the first one writes.
-            if link.task.world_size > 1 and not link.task.is_primary:
-                trainer.save_checkpoint(link.task.workdir / f"new-lightning-{epoch}.ckpt")
-            link.save(
-                f"lightning-{epoch}.ckpt", trainer.save_checkpoint, epoch=epoch, step=trainer.global_step
-            )
+            step, name = trainer.global_step, f"lightning-{epoch}.ckpt"
+            link.save(name, trainer.save_checkpoint, epoch=epoch, step=step, collective=True)

@@ -1,7 +1,7 @@
 """scikit-learn: epochs of `partial_fit`, with metrics, checkpoints and stops.
 
-scikit-learn has had callbacks since 1.9, for pipelines alone so far; an estimator that can be stopped and
-continued is one with `partial_fit`.
+An estimator that can be stopped and continued is one with `partial_fit`. (The callbacks of scikit-learn 1.9
+watch some others, which begin anew after a stop; there is no adapter for them.)
 """
 
 from __future__ import annotations
@@ -44,11 +44,12 @@ def fit_epochs(
         keep_last: How many of the saved ones stay.
     """
     link = Link(task, keep_last=keep_last)
-    if link.resume_path is not None:
-        estimator = pickle.loads(Path(link.resume_path).read_bytes())
+    earlier = link.task.last_checkpoint
+    if earlier is not None:
+        estimator = pickle.loads(Path(earlier).read_bytes())
     fit: Any = estimator
     extra = {} if classes is None else {"classes": list(classes)}
-    for epoch in link.task.epochs(link.start):
+    for epoch in link.task.epochs(0 if earlier is None or earlier.epoch is None else earlier.epoch + 1):
         fit.partial_fit(X, *([] if y is None else [y]), **extra)
         row = {"train/loss": fit.loss_} if hasattr(fit, "loss_") else {}
         if validation is not None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from trainwire import Task
-from trainwire.adapters._link import Link, missing
+from trainwire.adapters._link import missing
 
 try:
     import torch
@@ -50,7 +50,7 @@ def restore(task: Task, *, map_location: Any = "cpu", **parts: Any) -> int:
     Raises:
         KeyError: The file has no part of that name.
     """
-    path = Link(task).resume_path
+    path = task.resume_path
     if path is None:
         return 0
     saved = torch.load(path, map_location=map_location, weights_only=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from trainwire import Task
-from trainwire.adapters._link import Link, missing
+from trainwire.adapters._link import Link, Resumes, missing
 
 try:
     from xgboost.callback import TrainingCallback
@@ -18,7 +18,7 @@ except ModuleNotFoundError as error:
 __all__ = ["TrainwireCallback"]
 
 
-class TrainwireCallback(TrainingCallback):
+class TrainwireCallback(Resumes, TrainingCallback):
     """Go on with `num_boost_round=task.max_epochs - callback.start, xgb_model=callback.resume_path`.
 
     Args:
@@ -33,16 +33,6 @@ class TrainwireCallback(TrainingCallback):
         self._link = Link(task, save=save_every > 0, keep_last=keep_last)
         self._every = max(save_every, 1)
         self._first = 0
-
-    @property
-    def resume_path(self) -> str | None:
-        """The newest model that is still there; `None` to begin anew."""
-        return self._link.resume_path
-
-    @property
-    def start(self) -> int:
-        """The rounds that are behind it."""
-        return self._link.start
 
     def before_training(self, model: Any) -> Any:
         # XGBoost counts from 0 again when it goes on with a model.
