@@ -103,8 +103,8 @@ class Job:
         """Asks the trainers to save a checkpoint and end, and returns when they have.
 
         One `task`, or the whole job. `cancel`: the work is not wanted any more. `prune`, of one task: it is
-        not promising, which is no failure, and not tried again. `kill`: SIGKILL at once, for the whole job only.
-        `wait=False` returns when the daemon has heard it.
+        not promising, which is no failure, and not tried again. `kill`: SIGKILL at once, for the whole job
+        only. `wait=False` returns when the daemon has heard it.
         """
         said = {"task": task, "cancel": cancel, "kill": kill, "prune": prune}
         self._control.post(f"{self._path}/stop", {name: value for name, value in said.items() if value})

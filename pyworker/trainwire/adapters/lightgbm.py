@@ -1,7 +1,7 @@
 """LightGBM: `lightgbm.train(..., callbacks=[callback], init_model=callback.resume_path)`.
 
 Each round is an epoch: its metrics are reported as `{data}/{metric}`. A stop ends training after it, the way
-early stopping does.
+early stopping does. LightGBM calls it before its own callbacks, so early stopping takes no round from it.
 """
 
 from __future__ import annotations
@@ -26,8 +26,6 @@ class TrainwireCallback(Resumes):
             none. The last one before a stop is saved besides.
         keep_last: How many of them stay.
     """
-
-    order = 25  # after the evaluation was recorded (20), before early stopping (30), which ends with a raise
 
     def __init__(self, task: Task | None = None, *, save_every: int = 10, keep_last: int | None = 2) -> None:
         self._link = Link(task, save=save_every > 0, keep_last=keep_last)
