@@ -3,12 +3,11 @@
 mod head;
 
 use bytes::Bytes;
-use flatbuffers::FlatBufferBuilder;
 
-use crate::generated::{TrainingTask, TrainingTaskArgs};
-use crate::limits::TASK_SIZE_BYTES_MAX;
-use crate::task::{TaskError, VerifiedTask, check_fields};
+use crate::limits::FRAME_ALIGNMENT_BYTES;
+use crate::task::{TaskError, VerifiedTask};
 
+use head::Names;
 pub use head::{TASK_HEAD_ALIGNMENT_BYTES, task_head};
 
 /// Builds a [`VerifiedTask`].
@@ -52,36 +51,59 @@ impl TaskBuilder {
         self
     }
 
-    /// Lays the fields out as a FlatBuffer.
+    /// Unique in its job.
+    pub fn task_id(&self) -> &str {
+        &self.task_id
+    }
+
+    /// Of the task that [`build`](Self::build) makes.
+    ///
+    /// # Errors
+    ///
+    /// As [`build`](Self::build).
+    pub fn size_bytes(&self) -> Result<usize, TaskError> {
+        self.names().check(self.max_epochs, self.head_size_bytes(), self.hyperparams.len())
+    }
+
+    /// The two parts of the task that [`build`](Self::build) makes, for whoever joins them elsewhere: what
+    /// comes before the hyperparameters, and these. Hyperparameters of a gigabyte are copied once then.
+    ///
+    /// # Errors
+    ///
+    /// As [`build`](Self::build).
+    pub fn parts(&self) -> Result<(Vec<u8>, &[u8]), TaskError> {
+        self.size_bytes()?;
+        Ok((self.head(self.head_size_bytes()), &self.hyperparams))
+    }
+
+    /// Lays the fields out as a FlatBuffer, the hyperparameters last and at a multiple of 8 bytes.
     ///
     /// # Errors
     ///
     /// A name that is empty, too long or holds a NUL, a negative `max_epochs`, a task beyond
-    /// [`TASK_SIZE_BYTES_MAX`]. Checked first: the generated code would panic.
+    /// [`TASK_SIZE_BYTES_MAX`](crate::limits::TASK_SIZE_BYTES_MAX).
     pub fn build(self) -> Result<VerifiedTask, TaskError> {
-        check_fields(&self.task_id, &self.model_name, self.max_epochs)?;
-        let parts = [self.task_id.len(), self.model_name.len(), self.hyperparams.len(), OVERHEAD_SIZE_BYTES];
-        let size_bytes = parts.into_iter().fold(0, usize::saturating_add);
-        if size_bytes > TASK_SIZE_BYTES_MAX {
-            return Err(TaskError::TooLarge { size_bytes, limit_bytes: TASK_SIZE_BYTES_MAX });
-        }
-        // All of it at once: a builder that grows doubles, and copies what it has.
-        let mut builder = FlatBufferBuilder::with_capacity(size_bytes);
-        let args = TrainingTaskArgs {
-            hyperparams: Some(builder.create_vector(&self.hyperparams)),
-            model_name: Some(builder.create_string(&self.model_name)),
-            task_id: Some(builder.create_string(&self.task_id)),
-            max_epochs: self.max_epochs,
-        };
-        let root = TrainingTask::create(&mut builder, &args);
-        builder.finish_minimal(root);
-        let (buffer, start) = builder.collapse();
-        VerifiedTask::verify(Bytes::from(buffer).slice(start..))
+        // All of it at once, and nothing of it twice.
+        let mut task = self.head(self.size_bytes()?);
+        task.extend_from_slice(&self.hyperparams);
+        VerifiedTask::verify(Bytes::from(task))
+    }
+
+    /// With room for as many bytes.
+    fn head(&self, capacity: usize) -> Vec<u8> {
+        let mut head = Vec::with_capacity(capacity);
+        self.names().put_head(&mut head, self.head_size_bytes(), self.max_epochs, self.hyperparams.len());
+        head
+    }
+
+    fn head_size_bytes(&self) -> usize {
+        self.names().head_size_bytes(FRAME_ALIGNMENT_BYTES)
+    }
+
+    fn names(&self) -> Names<'_> {
+        Names { task_id: &self.task_id, model_name: &self.model_name }
     }
 }
 
 /// As in `training_task.fbs`.
 const MAX_EPOCHS_DEFAULT: i32 = 10;
-
-/// Table, vtable, lengths, NULs and padding of a task come to less.
-const OVERHEAD_SIZE_BYTES: usize = 96;

@@ -52,10 +52,21 @@ impl SealedPayload {
     /// # Errors
     /// As [`PayloadBuffer::allocate`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, SealedError> {
-        let mut memory = PayloadBuffer::unreserved(bytes.len())?;
-        // Where pages are small, write(2) reports missing memory as an error by itself, and is faster
-        // than a mapping that has to be faulted in.
-        memory.write_all(bytes).map_err(|error| out_of_memory(bytes.len(), errno(&error)))?;
+        Self::from_parts(&[bytes])
+    }
+
+    /// Copies `parts` into sealed memory, one behind the other.
+    ///
+    /// # Errors
+    /// As [`PayloadBuffer::allocate`].
+    pub fn from_parts(parts: &[&[u8]]) -> Result<Self, SealedError> {
+        let len = parts.iter().fold(0, |len: usize, part| len.saturating_add(part.len()));
+        let mut memory = PayloadBuffer::unreserved(len)?;
+        for part in parts {
+            // Where pages are small, write(2) reports missing memory as an error by itself, and is faster
+            // than a mapping that has to be faulted in.
+            memory.write_all(part).map_err(|error| out_of_memory(len, errno(&error)))?;
+        }
         memory.seal()
     }
 

@@ -388,15 +388,12 @@ fn tasks() -> Vec<Value> {
         Err(error) => json!({ "name": name, "bytes": hex(&bytes), "error": error.code() }),
     };
     let built = |builder: TaskBuilder| builder.build().unwrap().as_bytes().to_vec();
-    let whole = built(TaskBuilder::new("lr-0.1", "sgd").hyperparams(LR).max_epochs(20));
+    let whole = unhex(BY_BUILDER[0].1);
     let raw = crate::raw::meta;
     use crate::raw::Field::{Text, Word};
     let long = "x".repeat(4_097);
-    vec![
-        case("built here", whole.clone()),
-        case("built here, defaults", built(TaskBuilder::new("a", "b"))),
-        case("built here, no epochs at all", built(TaskBuilder::new("a", "b").max_epochs(0))),
-        case("built here, names beyond ASCII", built(TaskBuilder::new("größe/½", "模型"))),
+    let cases = BY_BUILDER.map(|(name, bytes)| case(name, unhex(bytes))).into_iter();
+    let cases = cases.chain([
         case("built by flatbuffers for Python", unhex(BY_PYTHON)),
         case("built by flatbuffers for Python, with a file identifier", unhex(BY_PYTHON_IDENTIFIED)),
         case("nothing", vec![]),
@@ -411,7 +408,12 @@ fn tasks() -> Vec<Value> {
         case("a task_id of 4,097 bytes", raw(&[(0, Text(&long)), (1, Text("sgd"))])),
         case("negative max_epochs", raw(&[(0, Text("a")), (1, Text("sgd")), (3, Word(u64::MAX))])),
         case("a field of a later version", raw(&[(0, Text("a")), (1, Text("sgd")), (4, Word(1))])),
-    ]
+        case("laid out here", built(TaskBuilder::new("lr-0.1", "sgd").hyperparams(LR).max_epochs(20))),
+        case("laid out here, defaults", built(TaskBuilder::new("a", "b"))),
+        case("laid out here, no epochs at all", built(TaskBuilder::new("a", "b").max_epochs(0))),
+        case("laid out here, names beyond ASCII", built(TaskBuilder::new("größe/½", "模型"))),
+    ]);
+    cases.collect()
 }
 
 fn msgpacks() -> Vec<Value> {
@@ -452,6 +454,26 @@ fn msgpacks() -> Vec<Value> {
 
 /// `{"lr": 0.1}`, in 32 bit.
 const LR: &[u8] = b"\x81\xa2lr\xca\x3d\xcc\xcc\xcd";
+
+/// By the builder of the `flatbuffers` crate, before tasks were laid out head first.
+const BY_BUILDER: [(&str, &str); 4] = [
+    (
+        "built here",
+        "100000000c001400040008000c0010000c00000010000000180000001c00000014000000060000006c722d302e31000003000000736764000900000081a26c72ca3dcccccd000000",
+    ),
+    (
+        "built here, defaults",
+        "1000000000000a001000040008000c000a0000000c00000010000000140000000100000061000000010000006200000000000000",
+    ),
+    (
+        "built here, no epochs at all",
+        "100000000c001400040008000c0010000c000000100000001400000018000000000000000100000061000000010000006200000000000000",
+    ),
+    (
+        "built here, names beyond ASCII",
+        "1000000000000a001000040008000c000a0000000c00000018000000200000000a0000006772c3b6c39f652fc2bd000006000000e6a8a1e59e8b000000000000",
+    ),
+];
 
 /// The stock package, version 25.12.19: lr-0.1, sgd, the bytes of `LR`, 20 epochs.
 const BY_PYTHON: &str = "100000000c001400040008000c0010000c00000010000000180000001c00000014000000060000006c722d302e31000003000000736764000900000081a26c72ca3dcccccd000000";
