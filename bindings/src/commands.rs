@@ -13,7 +13,7 @@ use trainwire_protocol::message::{Bye, CheckpointRef, Deliver, Metric, Outcome};
 use trainwire_protocol::session::Row;
 use trainwire_protocol::task::VerifiedTask;
 
-use crate::connection::{Connection, Flush, State};
+use crate::connection::{Connection, Flush, SHORT_TASK, State};
 use crate::end::End;
 use crate::rows::Sender;
 use crate::stop::Run;
@@ -243,6 +243,3 @@ pub(crate) fn now_us() -> u64 {
     let now = clock_gettime(ClockId::CLOCK_REALTIME).unwrap_or(TimeSpec::new(0, 0));
     u64::try_from(now.tv_sec() * 1_000_000 + now.tv_nsec() / 1_000).unwrap_or(0)
 }
-
-/// Tasks shorter than this come so fast that the IO thread need not be armed for each.
-const SHORT_TASK: Duration = Duration::from_millis(100);

@@ -266,6 +266,12 @@ impl State {
         }
     }
 
+    /// From when on the IO thread reads what nobody waits for. Python comes back from a short task sooner, and
+    /// two threads that read in turn cost each task a hand-over.
+    pub(crate) fn reads_from(&self) -> Option<Instant> {
+        Some(self.started_at? + SHORT_TASK)
+    }
+
     /// Whether an Ack can no longer be hoped for, and why.
     pub(crate) fn no_ack_comes(&self) -> Option<End> {
         let over = match &self.end {
@@ -287,6 +293,9 @@ pub(crate) enum Flush {
     /// Another task is at hand, and its result can go along: a system call less for most of them.
     WithCompany,
 }
+
+/// Tasks shorter than this come so fast that the IO thread need not be armed for each.
+pub(crate) const SHORT_TASK: Duration = Duration::from_millis(100);
 
 /// A restart of the orchestrator is mostly over by then, and costs no fsync.
 const ALONE_TIME: Duration = Duration::from_secs(1);

@@ -50,14 +50,18 @@ fn run(connection: &Connection) {
         let rows_due = connection.rows.watch(now_us(), |rows| state.session.report(now, rows));
         connection.drain_events(&mut state, None);
         connection.transmit(&mut state, now);
-        connection.arm(&mut state);
+        let reads_from = state.reads_from().filter(|at| *at > now);
+        if reads_from.is_none() {
+            connection.arm(&mut state);
+        }
         connection.notify(&state);
         let spool_due = connection.spool_while_alone(&mut state, now);
         // A wake-up asked for earlier is kept even if what it was for is done: of a stream of short
         // tasks each would ask again, at a system call and two context switches.
         let promised = state.io_wakes_at.filter(|at| *at > now);
         let rows_due = rows_due.map(|left| now + left);
-        let due = [state.session.poll_timeout(), reconnect.due(&state), rows_due, promised, spool_due];
+        let due =
+            [state.session.poll_timeout(), reconnect.due(&state), rows_due, promised, spool_due, reads_from];
         let due = due.into_iter().flatten().min();
         let due = due.unwrap_or(now + IDLE_TIME).min(now + IDLE_TIME);
         state.io_wakes_at = Some(due);

@@ -56,6 +56,39 @@ def test_many_tasks_at_once(orchestrator: Orchestrator, start: Start) -> None:
     trainer.ends()
 
 
+def test_a_thread_that_comes_back_soon_reads_alone(orchestrator: Orchestrator, start: Start) -> None:
+    trainer = start("""
+        import pathlib
+        import re
+
+        def wake_ups():
+            for thread in pathlib.Path("/proc/self/task").iterdir():
+                if (thread / "comm").read_text() == "trainwire-io\\n":
+                    status = (thread / "status").read_text()
+                    return int(re.search(r"^voluntary_ctxt_switches:\\s+(\\d+)", status, re.M)[1])
+
+        for task in trainwire.tasks():
+            with task:
+                if task.task_id == "first":
+                    begin, before = time.monotonic(), wake_ups()
+                time.sleep(0.0002)
+                if task.task_id == "last":
+                    print(wake_ups() - before, time.monotonic() - begin)
+    """)
+    peer = orchestrator.accept().welcome()
+    names = ["first", *["between"] * 600, "last"]
+    for delivery, name in enumerate(names, 1):
+        peer.deliver(delivery, wire.task(task_id=name))
+        if delivery > 8:  # so many it has in hand, and each one comes alone
+            peer.ack(peer.until(wire.RESULT))
+    peer.ack(*[peer.until(wire.RESULT) for _ in range(8)])
+    peer.bye()
+    wake_ups, seconds = map(float, trainer.ends().split())
+    # Its timers wake the IO thread, for results that are held back, every 5 ms at most; tasks do not.
+    # Timers wake the IO thread every few milliseconds, for results that are held back. Tasks do not.
+    assert wake_ups < len(names) / 4 + seconds / 0.0025
+
+
 def test_what_is_delivered_with_a_task(orchestrator: Orchestrator, start: Start, tmp_path: Path) -> None:
     trainer = start("""
         with trainwire.connect() as task:
