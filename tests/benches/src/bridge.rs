@@ -48,7 +48,6 @@ async fn start(setup: &Setup, variant: Variant, folder: &Path) -> (JobHandle, Ev
             Journal::Disk => Some(folder.join("state")),
         },
         socket_dir: folder.to_owned(),
-        volatile_records_max: 1 << 20, // a stream's events are read after all of it was submitted
         ..Config::default()
     })
     .await
@@ -105,9 +104,17 @@ impl Contestant for Bridge {
 
     fn stream(&mut self, tasks: &[Task]) {
         self.runtime.block_on(async {
-            let all = tasks.iter().map(|task| on_heap(task, task.produce()));
-            self.job.submit_all(all).await.expect("the tasks are taken");
-            for task in tasks {
+            let mut unanswered = tasks.iter();
+            for (sent, batch) in tasks.chunks(STREAM_BATCH).enumerate() {
+                if (sent + 1) * STREAM_BATCH > STREAM_WINDOW {
+                    for task in unanswered.by_ref().take(STREAM_BATCH) {
+                        task.verify(&Self::next_answer(&mut self.events).await);
+                    }
+                }
+                let batch = batch.iter().map(|task| on_heap(task, task.produce()));
+                self.job.submit_all(batch).await.expect("the tasks are taken");
+            }
+            for task in unanswered {
                 task.verify(&Self::next_answer(&mut self.events).await);
             }
         });
@@ -170,6 +177,9 @@ fn number(metrics: &Metrics, name: &str) -> u64 {
         other => panic!("{name} is {other:?}"),
     }
 }
+
+/// Submitted at a time.
+const STREAM_BATCH: usize = STREAM_WINDOW / 4;
 
 /// On a disk, so that the journal's share is real; `/tmp` may be memory.
 pub fn scratch() -> PathBuf {
