@@ -15,6 +15,7 @@ use crate::job::Durability;
 use crate::journal::{PayloadFolder, ROW_SIZE_BYTES_MAX, StoredTask};
 use crate::payload::Payload;
 use crate::slab::JobSlab;
+use crate::training_task::TrainingTask;
 
 /// A task on its way in. Dropped before a row names its file, it takes that with it.
 #[derive(Debug)]
@@ -25,16 +26,21 @@ pub(crate) struct Intake {
 
 impl Inner {
     /// The part of the budget that tasks take as far as it is known before they are moved.
-    pub(crate) fn charge_of(&self, tasks: &[Payload], mut charge: Charge) -> Charge {
-        for payload in tasks {
+    pub(crate) fn charge_of(
+        &self,
+        tasks: &[TrainingTask],
+        mut charge: Charge,
+    ) -> Result<Charge, SubmitError> {
+        for task in tasks {
             charge.tasks += 1;
-            if let Payload::Slab { .. } = payload {
+            if task.is_in_slab() {
                 continue;
             }
-            charge.bytes += payload.size_bytes();
-            charge.descriptors += u64::from(payload.size_bytes() > self.config.inline_task_size_max as u64);
+            let size_bytes = task.size_bytes()?;
+            charge.bytes += size_bytes;
+            charge.descriptors += u64::from(size_bytes > self.config.inline_task_size_max as u64);
         }
-        charge
+        Ok(charge)
     }
 
     /// Allocates a job's slab, on another thread: the kernel clears all of it.
@@ -49,17 +55,21 @@ impl Inner {
         self: &Arc<Self>,
         job: &JobId,
         durability: Durability,
-        tasks: Vec<Payload>,
+        tasks: Vec<TrainingTask>,
         slab: Option<Arc<JobSlab>>,
         mut taken: Taken,
     ) -> Result<(Vec<Intake>, Taken), SubmitError> {
-        self.room.ask(tasks.iter().map(Payload::size_bytes).sum())?;
         let inline_size_max = self.config.inline_task_size_max;
         let store = Store { inner: Arc::clone(self), job: job.clone(), durability, slab };
-        let is_work = |payload: &Payload| {
-            store.wants_file(payload) || payload.is_copied(inline_size_max, store.slab.as_ref())
-        };
-        if !tasks.iter().any(is_work) {
+        let (mut size_bytes, mut is_work) = (0, false);
+        for task in &tasks {
+            let task_size_bytes = task.size_bytes()?;
+            size_bytes += task_size_bytes;
+            is_work |=
+                store.wants_file(task_size_bytes) || task.is_copied(inline_size_max, store.slab.as_ref());
+        }
+        self.room.ask(size_bytes)?;
+        if !is_work {
             return Ok((store.take_in(tasks, &mut taken)?, taken));
         }
         let stored = elsewhere(move || Ok((store.take_in(tasks, &mut taken)?, taken))).await;
@@ -94,16 +104,16 @@ struct Store {
 }
 
 impl Store {
-    fn wants_file(&self, payload: &Payload) -> bool {
+    fn wants_file(&self, size_bytes: u64) -> bool {
         let durable = self.inner.layout.is_durable() && self.durability == Durability::Durable;
-        durable && payload.size_bytes() > ROW_SIZE_BYTES_MAX
+        durable && size_bytes > ROW_SIZE_BYTES_MAX
     }
 
-    fn take_in(&self, tasks: Vec<Payload>, taken: &mut Taken) -> Result<Vec<Intake>, SubmitError> {
+    fn take_in(&self, tasks: Vec<TrainingTask>, taken: &mut Taken) -> Result<Vec<Intake>, SubmitError> {
         let mut folder = None;
-        let take = |payload: Payload| {
-            let known = self.inner.charge_of(std::slice::from_ref(&payload), Charge::default());
-            let payload = payload.placed(self.inner.config.inline_task_size_max, self.slab.as_ref())?;
+        let take = |task: TrainingTask| {
+            let known = self.inner.charge_of(std::slice::from_ref(&task), Charge::default())?;
+            let payload = task.place(self.inner.config.inline_task_size_max, self.slab.as_ref())?;
             taken.settle(known, payload.charge())?;
             let stored = self.store(&payload, &mut folder)?;
             Ok(Intake { payload, stored })
@@ -121,7 +131,7 @@ impl Store {
         folder: &mut Option<PayloadFolder>,
     ) -> Result<StoredTask, SubmitError> {
         let size_bytes = payload.size_bytes();
-        if !self.wants_file(payload) {
+        if !self.wants_file(size_bytes) {
             let volatile = size_bytes > ROW_SIZE_BYTES_MAX || !self.inner.layout.is_durable();
             return Ok(match volatile {
                 true => StoredTask::Nowhere { size_bytes },

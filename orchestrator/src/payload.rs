@@ -32,12 +32,6 @@ pub(crate) enum Payload {
 }
 
 impl Payload {
-    /// Of a task on the heap.
-    #[cfg(test)]
-    pub(crate) fn new(task: VerifiedTask, inline_size_max: usize) -> Result<Self, SealedError> {
-        Self::Inline(task).placed(inline_size_max, None)
-    }
-
     /// Moves a task above the inline limit into its job's slab, where that has room, or else into sealed
     /// memory, unless it was produced in either, once: every delivery sends that. One below is not worth a
     /// descriptor.
@@ -52,14 +46,24 @@ impl Payload {
         if !self.is_copied(inline_size_max, slab) {
             return Ok(self);
         }
-        let bytes = self.task().as_bytes();
-        let Some(mut buffer) = slab.and_then(|slab| slab.buffer(bytes.len())) else {
-            return Self::sealed(bytes);
+        Self::joined(&[self.task().as_bytes()], slab)
+    }
+
+    /// Copies the parts of a task's bytes, once, into its job's slab or memory of their own.
+    pub(crate) fn joined(parts: &[&[u8]], slab: Option<&Arc<JobSlab>>) -> Result<Self, SealedError> {
+        let len = parts.iter().map(|part| part.len()).sum();
+        let Some(mut buffer) = slab.and_then(|slab| slab.buffer(len)) else {
+            return Self::sealed(parts);
         };
-        buffer.as_mut_slice().copy_from_slice(bytes);
+        let mut rest = buffer.as_mut_slice();
+        for part in parts {
+            let (place, behind) = rest.split_at_mut(part.len());
+            place.copy_from_slice(part);
+            rest = behind;
+        }
         match buffer.finish() {
             Ok(payload) => Ok(payload),
-            Err(_) => unreachable!("the same bytes verified a moment ago"),
+            Err(_) => unreachable!("{VERIFIES}"),
         }
     }
 
@@ -76,15 +80,15 @@ impl Payload {
 
     /// A copy for a trainer that is not to read a slab.
     pub(crate) fn sealed_copy(&self) -> Result<Self, SealedError> {
-        Self::sealed(self.task().as_bytes())
+        Self::sealed(&[self.task().as_bytes()])
     }
 
-    fn sealed(bytes: &[u8]) -> Result<Self, SealedError> {
-        let memory = SealedPayload::from_bytes(bytes)?;
+    fn sealed(parts: &[&[u8]]) -> Result<Self, SealedError> {
+        let memory = SealedPayload::from_parts(parts)?;
         // What is read from now on is what the trainer will read.
         let task = match VerifiedTask::verify(memory.map()?) {
             Ok(task) => task,
-            Err(_) => unreachable!("the same bytes verified a moment ago"),
+            Err(_) => unreachable!("{VERIFIES}"),
         };
         Ok(Self::Sealed { task, memory: Arc::new(memory) })
     }
@@ -132,3 +136,6 @@ impl Payload {
         }
     }
 }
+
+/// Of bytes that are joined.
+const VERIFIES: &str = "they were verified before, or come from a builder";

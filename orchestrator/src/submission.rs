@@ -8,7 +8,6 @@ use trainwire_protocol::id::{JobId, JobIdError};
 
 use crate::error::SubmitError;
 use crate::job::{Durability, JobSpec};
-use crate::payload::Payload;
 use crate::training_task::TrainingTask;
 
 /// A job to submit: a command, its limits and its tasks.
@@ -179,26 +178,25 @@ impl Job {
         self
     }
 
-    /// Builds the tasks, and checks everything that can be known without the other jobs.
-    pub(crate) fn check(self) -> Result<(JobId, JobSpec, Vec<Payload>), SubmitError> {
+    /// Checks everything that can be known without the other jobs.
+    pub(crate) fn check(self) -> Result<(JobId, JobSpec, Vec<TrainingTask>), SubmitError> {
         let job_id = self.spec.validate()?;
         if self.tasks.is_empty() && !self.spec.open {
             return Err(SubmitError::NoTasks);
         }
-        Ok((job_id, self.spec, build_all(self.tasks)?))
+        check_tasks(&self.tasks)?;
+        Ok((job_id, self.spec, self.tasks))
     }
 }
 
-/// Builds tasks that are submitted together.
-pub(crate) fn build_all(tasks: impl IntoIterator<Item = TrainingTask>) -> Result<Vec<Payload>, SubmitError> {
-    let mut seen = HashSet::new();
-    let build = |task: TrainingTask| {
-        let payload = task.build()?;
-        let task_id = payload.task().task_id();
-        if !seen.insert(task_id.to_owned()) {
-            return Err(SubmitError::DuplicateTask { task_id: task_id.to_owned() });
+/// Checks tasks that are submitted together.
+pub(crate) fn check_tasks(tasks: &[TrainingTask]) -> Result<(), SubmitError> {
+    let mut seen = HashSet::with_capacity(tasks.len());
+    for task in tasks {
+        task.size_bytes()?;
+        if !seen.insert(task.task_id()) {
+            return Err(SubmitError::DuplicateTask { task_id: task.task_id().to_owned() });
         }
-        Ok(payload)
-    };
-    tasks.into_iter().map(build).collect()
+    }
+    Ok(())
 }

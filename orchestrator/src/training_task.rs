@@ -1,29 +1,28 @@
-//! A task to submit, built field by field, by somebody else, or in place.
+//! A task to submit, given field by field, built by somebody else, or produced in place.
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::Serialize;
 use trainwire_protocol::task::VerifiedTask;
 use trainwire_protocol::task_builder::TaskBuilder;
 
-use crate::error::BuildError;
+use crate::error::{BuildError, SubmitError};
 use crate::payload::Payload;
+use crate::slab::JobSlab;
 
 /// A task to submit. Its bytes are fixed at the submission and reach the trainer unchanged.
 ///
 /// Hyperparameters that are large are best produced in a [`TaskBuffer`](crate::TaskBuffer), which costs
-/// no copy at all; those given here are copied twice, into the task and into the memory it travels in.
+/// no copy at all; those given here are copied once, into the memory the task travels in.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct TrainingTask(Form);
 
 #[derive(Clone, Debug)]
 enum Form {
-    Fields {
-        task_id: String,
-        model_name: String,
-        hyperparams: Vec<u8>,
-        max_epochs: i32,
-    },
+    /// Not laid out yet: where, depends on the job.
+    Fields(TaskBuilder),
     /// Kept byte for byte.
     Built(Payload),
 }
@@ -31,12 +30,7 @@ enum Form {
 impl TrainingTask {
     /// A task without hyperparameters, for 10 epochs.
     pub fn new(task_id: impl Into<String>, model_name: impl Into<String>) -> Self {
-        Self(Form::Fields {
-            task_id: task_id.into(),
-            model_name: model_name.into(),
-            hyperparams: Vec::new(),
-            max_epochs: MAX_EPOCHS_DEFAULT,
-        })
+        Self(Form::Fields(TaskBuilder::new(task_id, model_name)))
     }
 
     /// A `TrainingTask` FlatBuffer from any builder, in any language. It reaches the trainer byte for
@@ -63,38 +57,72 @@ impl TrainingTask {
 
     /// The hyperparameters as bytes, msgpack by convention.
     pub fn hyperparams(self, bytes: impl Into<Vec<u8>>) -> Self {
-        self.with(|_, _, hyperparams, _| *hyperparams = bytes.into())
+        Self(Form::Fields(self.into_fields().hyperparams(bytes)))
     }
 
     /// The epochs the trainer's loop runs. Default 10.
     pub fn max_epochs(self, epochs: i32) -> Self {
-        self.with(|_, _, _, max_epochs| *max_epochs = epochs)
+        Self(Form::Fields(self.into_fields().max_epochs(epochs)))
     }
 
-    fn with(self, change: impl FnOnce(&mut String, &mut String, &mut Vec<u8>, &mut i32)) -> Self {
-        let (mut task_id, mut model_name, mut hyperparams, mut max_epochs) = match self.0 {
-            Form::Fields { task_id, model_name, hyperparams, max_epochs } => {
-                (task_id, model_name, hyperparams, max_epochs)
-            }
+    fn into_fields(self) -> TaskBuilder {
+        match self.0 {
+            Form::Fields(fields) => fields,
             Form::Built(payload) => {
                 let task = payload.task();
-                let names = (task.task_id().to_owned(), task.model_name().to_owned());
-                (names.0, names.1, task.hyperparams().to_vec(), task.max_epochs())
-            }
-        };
-        change(&mut task_id, &mut model_name, &mut hyperparams, &mut max_epochs);
-        Self(Form::Fields { task_id, model_name, hyperparams, max_epochs })
-    }
-
-    /// Its bytes, where they are.
-    pub(crate) fn build(self) -> Result<Payload, BuildError> {
-        match self.0 {
-            Form::Built(payload) => Ok(payload),
-            Form::Fields { task_id, model_name, hyperparams, max_epochs } => {
-                let task = TaskBuilder::new(task_id, model_name).hyperparams(hyperparams);
-                Ok(Payload::Inline(task.max_epochs(max_epochs).build()?))
+                TaskBuilder::new(task.task_id(), task.model_name())
+                    .hyperparams(task.hyperparams())
+                    .max_epochs(task.max_epochs())
             }
         }
+    }
+
+    pub(crate) fn task_id(&self) -> &str {
+        match &self.0 {
+            Form::Fields(fields) => fields.task_id(),
+            Form::Built(payload) => payload.task().task_id(),
+        }
+    }
+
+    /// Of its buffer.
+    ///
+    /// # Errors
+    /// There can be no such task.
+    pub(crate) fn size_bytes(&self) -> Result<u64, BuildError> {
+        match &self.0 {
+            Form::Fields(fields) => Ok(fields.size_bytes()? as u64),
+            Form::Built(payload) => Ok(payload.size_bytes()),
+        }
+    }
+
+    /// Whether it lies in a slab, which is charged to its job.
+    pub(crate) fn is_in_slab(&self) -> bool {
+        matches!(&self.0, Form::Built(Payload::Slab { .. }))
+    }
+
+    /// Whether [`place`](Self::place) copies more than a socket takes.
+    pub(crate) fn is_copied(&self, inline_size_max: usize, slab: Option<&Arc<JobSlab>>) -> bool {
+        match &self.0 {
+            Form::Fields(fields) => fields.size_bytes().is_ok_and(|size_bytes| size_bytes > inline_size_max),
+            Form::Built(payload) => payload.is_copied(inline_size_max, slab),
+        }
+    }
+
+    /// Its bytes, where they will travel from.
+    pub(crate) fn place(
+        self,
+        inline_size_max: usize,
+        slab: Option<&Arc<JobSlab>>,
+    ) -> Result<Payload, SubmitError> {
+        let fields = match self.0 {
+            Form::Fields(fields) => fields,
+            Form::Built(payload) => return Ok(payload.placed(inline_size_max, slab)?),
+        };
+        if fields.size_bytes().map_err(BuildError::from)? <= inline_size_max {
+            return Ok(Payload::Inline(fields.build().map_err(BuildError::from)?));
+        }
+        let (head, hyperparams) = fields.parts().map_err(BuildError::from)?;
+        Ok(Payload::joined(&[&head, hyperparams], slab)?)
     }
 }
 

@@ -92,7 +92,7 @@ fn a_large_task_travels_as_sealed_memory_between_other_frames() {
     let large = TaskBuilder::new("large", "m").hyperparams(vec![7; 300_000]).build().unwrap();
     let small = TaskBuilder::new("small", "m").build().unwrap();
     for (number, task) in [(1, &small), (2, &large), (3, &large), (4, &small)] {
-        let payload = Payload::new(task.clone(), 65_536).unwrap();
+        let payload = Payload::Inline(task.clone()).placed(65_536, None).unwrap();
         let deliver = Deliver {
             delivery: Delivery(number),
             attempt: 1,

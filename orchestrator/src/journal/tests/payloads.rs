@@ -95,7 +95,7 @@ fn payload_folder(root: &Path) -> PayloadFolder {
 
 fn file(files: &mut PayloadFolder) -> StoredTask {
     let task = TaskBuilder::new("t", "m").hyperparams(vec![7; 70_000]).build().unwrap();
-    StoredTask::File(files.add(&Payload::new(task, 65_536).unwrap()).unwrap())
+    StoredTask::File(files.add(&Payload::Inline(task).placed(65_536, None).unwrap()).unwrap())
 }
 
 fn bytes() -> Vec<u8> {
