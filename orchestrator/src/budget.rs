@@ -145,9 +145,9 @@ impl Drop for Taken {
 }
 
 /// What a job may have open at a time, its large tasks aside: the listener and one connection that is
-/// being answered, and for each trainer its connection, its pidfd and its metrics.
+/// being answered, and for each trainer its connection, its pidfd, its metrics and, of one that is started, its log.
 fn descriptors_of(spec: &JobSpec) -> u64 {
-    2 + 3 * u64::from(spec.trainers)
+    2 + (3 + u64::from(!spec.attach)) * u64::from(spec.trainers)
 }
 
 /// The journal, the runtime, a process being started, and what the embedding program opens meanwhile.

@@ -87,7 +87,7 @@ impl Driver {
         if let Some(signal) = signal {
             process.signal(signal);
         }
-        let log = process.log().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default();
+        let log = process.log().map(|log| log.path().to_string_lossy().into_owned()).unwrap_or_default();
         self.watch(trainer, process, VecDeque::new());
         self.decide(Input::Spawned {
             trainer,
@@ -153,7 +153,7 @@ impl Driver {
     pub(super) fn ended(&mut self, trainer: TrainerNo, exit: Exit) {
         let Some(TrainerSlot::Started { process, marks }) = self.trainers.get(&trainer) else { return };
         let from = marks.front().map_or(0, |(_, from)| *from);
-        let log_tail = process.log().map(|path| process::tail(path, from)).unwrap_or_default();
+        let log_tail = process.log().map(|log| log.tail(from)).unwrap_or_default();
         let failure = match exit {
             Exit::Code { code: 1.. } => process.failure(&log_tail),
             _ => None,
@@ -171,7 +171,7 @@ impl Driver {
             return String::new();
         };
         let mark = marks.iter().find(|(marked, _)| *marked == delivery);
-        let tail = process.log().zip(mark).map(|(log, (_, from))| process::tail(log, *from));
+        let tail = process.log().zip(mark).map(|(log, (_, from))| log.tail(*from));
         tail.unwrap_or_default()
     }
 
@@ -184,8 +184,7 @@ impl Driver {
         let Some(TrainerSlot::Started { process, .. }) = self.trainers.get(&trainer) else {
             return Err(StacksError::Gone);
         };
-        let from = |log: &PathBuf| log.metadata().map_or(0, |found| found.len());
-        let log = process.log().map(|log| (log.clone(), from(log)));
+        let log = process.log().map(|log| (log.path().to_owned(), log.len()));
         process.ask_for_stacks(pid.unsigned_abs()).then_some(log).ok_or(StacksError::Gone)
     }
 
@@ -225,7 +224,7 @@ impl Driver {
         let log = process.log()?;
         let from = match marks.back() {
             Some((_, from)) => *from,
-            None if connected => log.metadata().map_or(0, |found| found.len()),
+            None if connected => log.len(),
             // A process that was started for this one delivery.
             None => 0,
         };

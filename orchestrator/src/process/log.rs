@@ -1,8 +1,56 @@
-//! The end of a trainer's output, as evidence.
+//! A trainer's output: a file, and its end as evidence.
 
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
-use std::path::Path;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+
+/// Where a trainer's output goes. A file and not a pipe: a reader that died would break the trainer's `print`.
+#[derive(Clone, Debug)]
+pub(crate) struct Log {
+    path: PathBuf,
+    /// Kept open, because each short task asks how long it is.
+    file: Option<Arc<File>>,
+}
+
+impl Log {
+    /// Opens it, and makes it and its folder where they are not there.
+    pub(super) fn create(path: &Path) -> io::Result<Self> {
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
+        Ok(Self { path: path.to_owned(), file: Some(Arc::new(file)) })
+    }
+
+    /// Of a trainer that somebody else started. It may have been removed meanwhile.
+    pub(super) fn of_predecessor(path: PathBuf) -> Self {
+        let file = File::open(&path).ok().map(Arc::new);
+        Self { path, file }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What was written so far, in bytes.
+    pub(crate) fn len(&self) -> u64 {
+        self.file.as_ref().and_then(|file| file.metadata().ok()).map_or(0, |found| found.len())
+    }
+
+    /// See [`tail`].
+    pub(crate) fn tail(&self, from: u64) -> String {
+        tail(&self.path, from)
+    }
+
+    /// For a process's standard output or error.
+    pub(super) fn stdio(&self) -> io::Result<Stdio> {
+        let file = self.file.as_ref().ok_or(io::ErrorKind::NotFound)?;
+        Ok(file.try_clone()?.into())
+    }
+}
 
 /// The last lines written at or after byte `from`: at most [`TAIL_LINES_MAX`] and
 /// [`TAIL_SIZE_BYTES_MAX`], as they are: whoever shows them escapes or colours them. Of a line that was
@@ -30,7 +78,7 @@ pub(crate) fn tail(path: &Path, from: u64) -> String {
 }
 
 /// The last bytes from `from` on, and whether they begin in the middle.
-fn read_end(path: &Path, from: u64) -> std::io::Result<(Vec<u8>, bool)> {
+fn read_end(path: &Path, from: u64) -> io::Result<(Vec<u8>, bool)> {
     let mut file = File::open(path)?;
     let len = file.metadata()?.len();
     let start = from.max(len.saturating_sub(TAIL_SIZE_BYTES_MAX as u64));

@@ -23,7 +23,7 @@ use crate::record::TrainerFailure;
 use crate::scheduler::Signal;
 
 use exit::{of_own, of_stranger};
-pub(crate) use log::tail;
+pub(crate) use log::{Log, tail};
 use mark::Mark;
 pub(crate) use spawn::{Order, ScriptTask, spawn};
 pub(crate) use sweep::{Remains, sweep};
@@ -43,7 +43,7 @@ enum Reach {
     /// else. One that an orchestrator before us started is reaped by whoever inherited it.
     OwnGroup {
         started_by: StartedBy,
-        log: PathBuf,
+        log: Log,
         /// By which everything it started is known.
         mark: Mark,
         /// We sent SIGKILL, so one that ends it is no evidence of anything.
@@ -90,7 +90,7 @@ impl TrainerProcess {
         oom::begin_counting();
         let reach = Reach::OwnGroup {
             started_by: StartedBy::Predecessor(*identity),
-            log,
+            log: Log::of_predecessor(log),
             mark: Mark::of(token),
             killed: Arc::default(),
             tree: Arc::default(),
@@ -115,7 +115,7 @@ impl TrainerProcess {
     }
 
     /// Where its output goes; unknown of a process that was started by hand.
-    pub(crate) fn log(&self) -> Option<&PathBuf> {
+    pub(crate) fn log(&self) -> Option<&Log> {
         match &self.reach {
             Reach::OwnGroup { log, .. } => Some(log),
             Reach::Alone => None,
@@ -225,7 +225,7 @@ impl TrainerProcess {
     /// What is known beyond the exit code, of a process that ended with one that is not 0 and wrote this last.
     pub(crate) fn failure(&self, log_tail: &str) -> Option<TrainerFailure> {
         let log = self.log()?;
-        let said = error_file::read(&error_file::beside(log));
+        let said = error_file::read(&error_file::beside(log.path()));
         // Taken in any case: it explains nobody else's end.
         let out_of_memory = oom::claim();
         said.or_else(|| out_of_memory.then(|| exit::beside_an_oom_kill(&self.exit())))

@@ -2,9 +2,8 @@
 //! keeps a command from starting.
 
 use std::ffi::OsString;
-use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -16,7 +15,7 @@ use trainwire_protocol::task::VerifiedTask;
 use trainwire_unix::{PidFd, ProcessIdentity};
 
 use super::mark::{self, Mark};
-use super::{Reach, StartedBy, TrainerProcess, error_file, oom, params};
+use super::{Log, Reach, StartedBy, TrainerProcess, error_file, oom, params};
 use crate::job::JobSpec;
 use crate::record::Exit;
 use crate::template;
@@ -98,14 +97,15 @@ pub(crate) fn spawn(order: &Order) -> Result<(TrainerProcess, ProcessIdentity), 
             }
         };
     }
-    let log = open_log(&order.log).and_then(|log| Ok((log.try_clone()?, log)));
-    let (log, second) =
-        log.map_err(|error| this_time(format!("the log {:?} cannot be opened: {error}", order.log)))?;
-    command.stdout(log).stderr(second);
+    let log = Log::create(&order.log).and_then(|log| {
+        command.stdout(log.stdio()?).stderr(log.stdio()?);
+        Ok(log)
+    });
+    let log = log.map_err(|error| this_time(format!("the log {:?} cannot be opened: {error}", order.log)))?;
 
     let child =
         command.spawn().map_err(|error| not_started(&error, explain(program, &order.spec, &error)))?;
-    own(child, &order.log, mark)
+    own(child, log, mark)
         .map_err(|error| this_time(format!("{program} was started but cannot be watched: {error}")))
 }
 
@@ -130,7 +130,7 @@ fn this_time(error: String) -> Exit {
 
 /// A child that was not reaped yet has its pid for itself, so it is it that is opened. Dropping the
 /// `Child` neither waits nor kills.
-fn own(mut child: Child, log: &Path, mark: Mark) -> io::Result<(TrainerProcess, ProcessIdentity)> {
+fn own(mut child: Child, log: Log, mark: Mark) -> io::Result<(TrainerProcess, ProcessIdentity)> {
     let watched = PidFd::open(child.id()).and_then(|pidfd| Ok((pidfd, ProcessIdentity::of(child.id())?)));
     let (pidfd, identity) = match watched {
         Ok(watched) => watched,
@@ -143,7 +143,7 @@ fn own(mut child: Child, log: &Path, mark: Mark) -> io::Result<(TrainerProcess, 
     oom::begin_counting();
     let reach = Reach::OwnGroup {
         started_by: StartedBy::Us,
-        log: log.to_owned(),
+        log,
         mark,
         killed: Arc::default(),
         tree: Arc::default(),
@@ -186,14 +186,6 @@ fn add_script(command: &mut Command, arguments: &[String], script: &ScriptTask) 
         .env("TRAINWIRE_ATTEMPT", script.attempt.to_string())
         .env("TRAINWIRE_WORKDIR", &script.work);
     Ok(())
-}
-
-/// A file and not a pipe: a reader that died would break the trainer's `print`.
-fn open_log(path: &Path) -> io::Result<File> {
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
-    OpenOptions::new().create(true).append(true).mode(0o600).open(path)
 }
 
 /// The operating system says "No such file or directory" for a missing program, and for an existing
