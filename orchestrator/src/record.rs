@@ -4,39 +4,18 @@
 //! Records are JSON in the database, so that the ordinary `sqlite3` shell shows them. Their shapes
 //! only grow: fields are added with a default, variants are added, nothing is renamed.
 
-use std::fmt;
-use std::time::Duration;
+mod ending;
+mod metrics;
+mod number;
 
-use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
 use crate::job::{JobSpec, StopReason};
 use crate::planted;
 
-/// The place of a record in the journal, from 1 on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Seq(pub u64);
-
-impl Seq {
-    /// Before the first record.
-    pub const START: Self = Self(0);
-}
-
-/// A job's number, from 1 on across the journal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct JobNo(pub u64);
-
-/// A task's number, from 1 on across the journal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct TaskNo(pub u64);
-
-/// A trainer's number, from 1 on across the journal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct TrainerNo(pub u64);
-
-/// The number of a delivery, from 1 on across the journal; see
-/// [`trainwire_protocol::id::Delivery`].
-pub type DeliveryNo = u64;
+pub use ending::{Ending, Exit, Next, TrainerFailure};
+pub use metrics::{LastProgress, Metrics, Scalar};
+pub use number::{DeliveryNo, JobNo, Seq, TaskNo, TrainerNo};
 
 /// One fact.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -288,40 +267,6 @@ impl Record {
     }
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde calls")]
-fn is_zero(number: &u32) -> bool {
-    *number == 0
-}
-
-/// The last row of metrics an attempt reported.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct LastProgress {
-    /// When: microseconds since 1970-01-01T00:00:00Z.
-    pub time_us: u64,
-    /// Optimizer step.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub step: Option<i64>,
-    /// Epoch.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub epoch: Option<f64>,
-    /// The first 64 of its metrics.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub metrics: Metrics,
-}
-
-/// Named numbers and texts.
-pub type Metrics = Vec<(String, Scalar)>;
-
-/// A number or a text.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum Scalar {
-    /// Also integers and truth values. Not a number and the infinities are `null` in JSON.
-    Number(#[serde(deserialize_with = "null_is_nan")] f64),
-    /// E.g. a path.
-    Text(String),
-}
-
 /// What is to be seen of a trainer, without consequence yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -346,164 +291,7 @@ pub enum Rung {
     Killed,
 }
 
-/// How a process ended, as far as it can be known.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "how", rename_all = "snake_case")]
-pub enum Exit {
-    /// It was never started.
-    NotStarted {
-        /// The operating system's words.
-        error: String,
-        /// Trying again cannot help: there is no such program, no such folder, the arguments are too long.
-        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-        hopeless: bool,
-    },
-    /// It ended by itself.
-    Code {
-        /// 0 to 255.
-        code: i32,
-    },
-    /// A signal ended it.
-    Signal {
-        /// Its number.
-        signal: i32,
-        /// A core file was written.
-        core_dumped: bool,
-        /// The kernel's out-of-memory killer sent it.
-        out_of_memory: bool,
-    },
-    /// Not our child, and the kernel does not tell.
-    Unknown,
-}
-
-/// What ended a delivery.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "ending", rename_all = "snake_case")]
-pub enum Ending {
-    /// The task is done.
-    Succeeded {
-        /// The result.
-        #[serde(default)]
-        metrics: Metrics,
-    },
-    /// The trainer's code failed: an exception, an exit code, no result. Charged to `max_failures`.
-    Failed {
-        /// What it said.
-        error: TrainerFailure,
-        /// How the process ended, where that is the evidence.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        exit: Option<Exit>,
-    },
-    /// The trainer asked for another attempt. Charged to `max_failures`.
-    Retry {
-        /// What it said.
-        error: TrainerFailure,
-        /// Not before this.
-        after: Option<Duration>,
-    },
-    /// The process died under it. Charged to `max_losses`.
-    Crashed {
-        /// How.
-        exit: Exit,
-    },
-    /// Nothing was heard for `lost_timeout`; killed. Charged to `max_losses`.
-    Lost,
-    /// Heartbeats, but no progress for `stall_timeout`; stopped. Charged to `max_losses`.
-    Stalled,
-    /// The trainer saw a Stop and ended, or was made to. Charged to nothing.
-    Stopped {
-        /// Why.
-        reason: StopReason,
-        /// What there was of a result.
-        #[serde(default)]
-        metrics: Metrics,
-        /// The rung it took.
-        rung: Rung,
-    },
-    /// It never reached the trainer's code, or fell with another. Charged to nothing; ten in a row end the task.
-    Returned {
-        /// Stable, e.g. `descriptor_missing`, `trainer_gone`.
-        code: String,
-    },
-}
-
-/// A failure of the trainer's code.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TrainerFailure {
-    /// The exception's class, e.g. `ValueError`; `exit` where a code is all there is.
-    #[serde(rename = "type")]
-    pub kind: String,
-    /// Its message.
-    pub text: String,
-    /// May be empty.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub traceback: String,
-    /// The trainer asked not to be retried.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub fatal: bool,
-}
-
-/// What becomes of a task.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "next", rename_all = "snake_case")]
-pub enum Next {
-    /// It waits for another delivery.
-    Queued {
-        /// At least this long.
-        after: Duration,
-    },
-    /// Terminal: the result is in.
-    Succeeded,
-    /// Terminal: cancelled before or while it ran.
-    Cancelled,
-    /// Terminal: stopped while it ran, e.g. by an interrupt; may be queued again by hand.
-    Stopped,
-    /// Terminal: out of budget; a dead letter.
-    Dead {
-        /// In words, e.g. "failed once, max_failures is 1".
-        cause: String,
-        /// The last lines of the trainer's output.
-        #[serde(default)]
-        log_tail: String,
-    },
-}
-
-impl fmt::Display for Exit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotStarted { error, .. } => write!(f, "not started: {error}"),
-            Self::Code { code } => {
-                write!(f, "exit code {code}")?;
-                // 128 and the signal; a program may choose such a code itself.
-                let signal = code.checked_sub(128).and_then(|signal| Signal::try_from(signal).ok());
-                signal.map_or(Ok(()), |signal| {
-                    write!(f, " (from a shell: its child was killed by {})", signal.as_str())
-                })
-            }
-            Self::Signal { signal, core_dumped, out_of_memory } => {
-                match Signal::try_from(*signal) {
-                    Ok(known) => write!(f, "killed by {}", known.as_str())?,
-                    Err(_) => write!(f, "killed by signal {signal}")?,
-                }
-                f.write_str(if *out_of_memory { " (out of memory)" } else { "" })?;
-                f.write_str(if *core_dumped { " (core dumped)" } else { "" })
-            }
-            Self::Unknown => f.write_str("ended, how is unknown"),
-        }
-    }
-}
-
-impl fmt::Display for TrainerFailure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.kind.as_str(), self.text.as_str()) {
-            (kind, "") => f.write_str(kind),
-            // All there is.
-            ("exit" | "", text) => f.write_str(text),
-            (kind, text) => write!(f, "{kind}: {text}"),
-        }
-    }
-}
-
-fn null_is_nan<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
-    Ok(Option::<f64>::deserialize(deserializer)?.unwrap_or(f64::NAN))
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde calls")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
