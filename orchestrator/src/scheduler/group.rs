@@ -14,24 +14,26 @@
 //!
 //! Replicas are not watched for silence: the primary makes no progress without them.
 
+mod join;
+mod tear;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
 use trainwire_protocol::id::{Delivery, Instance};
-use trainwire_protocol::message::{
-    AckEntry, AckKind, CheckpointRef, Hello, InHandState, Outcome, Stop, TaskResult,
-};
+use trainwire_protocol::message::{AckEntry, AckKind, CheckpointRef, Outcome, Stop, TaskResult};
 
 use super::Scheduler;
 use super::deadlines::Due;
 use super::decision::Effect;
 use super::input::ConnectionNo;
 use super::ladder::bye;
-use super::live::{Service, Step};
-use super::reports::failure;
 use super::state::{TaskState, TrainerState};
-use crate::record::{DeliveryNo, Ending, Rung, TrainerFailure, TrainerNo};
+use crate::record::{DeliveryNo, Ending, Rung, TrainerNo};
+
+use tear::Torn;
+pub(super) use tear::will_restart;
 
 /// Of one trainer.
 #[derive(Debug, Default)]
@@ -61,15 +63,6 @@ enum Part {
     Sent,
     Started,
     Done,
-}
-
-/// A rank has failed.
-#[derive(Debug)]
-struct Torn {
-    delivery: DeliveryNo,
-    ending: Ending,
-    /// When the group is ended, if nothing else ends it.
-    due: Option<Instant>,
 }
 
 impl Group {
@@ -119,124 +112,6 @@ impl Group {
 }
 
 impl Scheduler {
-    /// Which trainer's replica it is.
-    pub(super) fn admit_replica(
-        &self,
-        known: Option<TrainerNo>,
-        hello: &Hello,
-    ) -> Result<TrainerNo, (&'static str, String)> {
-        let Some(trainer) = known else {
-            return Err(match hello.token {
-                Some(_) => ("bad_token", "no living trainer of this job was given that token".to_owned()),
-                None => (
-                    "replica_without_token",
-                    "ranks find each other by the token of their launcher; let the orchestrator start that"
-                        .to_owned(),
-                ),
-            });
-        };
-        let Hello { rank, world_size, restart, .. } = *hello;
-        if rank == 0 || rank >= world_size || world_size > WORLD_SIZE_MAX {
-            let text = format!(
-                "a replica of rank {rank} among {world_size} cannot be: ranks go from 1 below the world size, which is at most {WORLD_SIZE_MAX}"
-            );
-            return Err(("bad_rank", text));
-        }
-        let Some(live) = self.trainers.get(&trainer).filter(|live| live.exit.is_none()) else {
-            return Err(("trainer_gone", "the process of this trainer has ended".to_owned()));
-        };
-        let known = live.group.as_ref().and_then(|group| group.replicas.get(&rank));
-        let in_use = || ("rank_in_use", format!("another process is rank {rank} of this trainer"));
-        match known {
-            _ if self.restart_of(trainer).is_some_and(|bound| restart < bound) => Err(in_use()),
-            Some(known) if known.instance == hello.instance => {
-                if hello.connection <= known.connection_number {
-                    let text = "a connection of this replica came after this one; count upwards";
-                    return Err(("stale_connection", text.to_owned()));
-                }
-                Ok(trainer)
-            }
-            Some(known) if known.connection.is_some() && restart <= known.restart => Err(in_use()),
-            _ => Ok(trainer),
-        }
-    }
-
-    /// A replica is let in. It has what its primary has as soon as that is the case.
-    pub(super) fn replica_joins(&mut self, trainer: TrainerNo, connection: ConnectionNo, hello: &Hello) {
-        let ahead = self.restart_of(trainer).is_none_or(|bound| bound < hello.restart);
-        let Some(live) = self.trainers.get_mut(&trainer) else { return };
-        // One that was started anew waits for its primary to be.
-        let (job, draining) = (live.job, live.service == Service::Draining && !ahead);
-        let group = live.group.get_or_insert_default();
-        let before = group.replicas.remove(&hello.rank);
-        let listed = hello.in_hand.iter().map(|held| {
-            let part = match held.state {
-                InHandState::Queued => Part::Sent,
-                InHandState::Running => Part::Started,
-                InHandState::Finished => Part::Done,
-            };
-            (held.delivery.0, part)
-        });
-        let mut deliveries: BTreeMap<DeliveryNo, Part> = listed.collect();
-        if let Some(before) = before {
-            if before.instance == hello.instance {
-                let done = before.deliveries.into_iter().filter(|(_, part)| *part == Part::Done);
-                deliveries.extend(done);
-            }
-            if let Some(old) = before.connection {
-                self.replicas.remove(&old);
-                self.out.effects.push(Effect::Close { connection: old });
-            }
-        }
-        let replica = Replica {
-            instance: hello.instance,
-            restart: hello.restart,
-            connection: Some(connection),
-            connection_number: hello.connection,
-            deliveries,
-        };
-        group.replicas.insert(hello.rank, replica);
-        self.replicas.insert(connection, (trainer, hello.rank));
-        self.let_in(job, trainer, connection, hello);
-        self.hand_to_replicas(trainer);
-        if draining {
-            self.effect(Effect::Bye { connection, bye: bye("job_done") });
-        }
-    }
-
-    /// Remembers that there will be replicas, so that all begin alike.
-    pub(super) fn gather(&mut self, trainer: TrainerNo, hello: &Hello) {
-        if let Some(live) = self.trainers.get_mut(&trainer)
-            && hello.world_size > 1
-        {
-            live.group.get_or_insert_default();
-        }
-    }
-
-    /// The launcher has started all ranks anew: those of before are nobody's any more.
-    pub(super) fn starts_anew(&mut self, now: Instant, trainer: TrainerNo) {
-        self.forget_tear(trainer);
-        let Some(live) = self.trainers.get_mut(&trainer) else { return };
-        let asked = live.ladder.is_some_and(|ladder| ladder.step == Step::Asked);
-        let restart = self.state.trainer(trainer).map(|trainer| &trainer.state);
-        let Some(TrainerState::Bound { restart: before, .. }) = restart else { return };
-        if let Some(group) = &mut live.group {
-            group.silent = None;
-            group.handed.clear();
-            group.replicas.retain(|_, replica| {
-                let stays = replica.restart > *before;
-                if let (false, Some(connection)) = (stays, replica.connection) {
-                    self.replicas.remove(&connection);
-                    self.out.effects.push(Effect::Close { connection });
-                }
-                stays
-            });
-        }
-        if asked {
-            self.set_ladder(now, trainer, None);
-        }
-    }
-
     /// Sends replicas what their primary has and they have not.
     pub(super) fn hand_to_replicas(&mut self, trainer: TrainerNo) {
         let Some(live) = self.trainers.get(&trainer).filter(|live| live.connection.is_some()) else { return };
@@ -294,58 +169,6 @@ impl Scheduler {
         if replica.deliveries.values().any(|part| *part == Part::Started) {
             group.falls_silent(rank);
         }
-    }
-
-    /// A rank has failed: keeps the first error, and gives the launcher time to draw its conclusions.
-    pub(super) fn tear(
-        &mut self,
-        now: Instant,
-        trainer: TrainerNo,
-        delivery: DeliveryNo,
-        rank: u32,
-        outcome: Outcome,
-    ) {
-        if self.held(trainer, delivery).is_none() {
-            return;
-        }
-        let Some(spec) = self.spec_of(trainer) else { return };
-        let patience = match will_restart(&outcome) {
-            true => spec.start_timeout.saturating_add(spec.lost_timeout),
-            false => spec.stop_grace,
-        };
-        let ending = match outcome {
-            Outcome::Failed(error) => Ending::Failed { error: of_rank(rank, failure(error)), exit: None },
-            Outcome::Retry { error, after } => Ending::Retry { error: of_rank(rank, failure(error)), after },
-            Outcome::Succeeded | Outcome::Stopped | Outcome::Returned { .. } => return,
-        };
-        let due = self.deadlines.arm(now, patience, Due::Torn(trainer));
-        let Some(live) = self.trainers.get_mut(&trainer) else { return };
-        let group = live.group.get_or_insert_default();
-        match &mut group.torn {
-            // The first error stays; there is as much time as any of them asks for.
-            Some(torn) if torn.delivery == delivery => {
-                let earlier = if torn.due < due { std::mem::replace(&mut torn.due, due) } else { due };
-                if let Some(at) = earlier.filter(|_| earlier != torn.due) {
-                    self.deadlines.disarm(at, Due::Torn(trainer));
-                }
-            }
-            torn => *torn = Some(Torn { delivery, ending, due }),
-        }
-    }
-
-    /// Its ranks have had time enough to end or to be started anew.
-    pub(super) fn torn_due(&mut self, now: Instant, trainer: TrainerNo) {
-        let torn = self.trainers.get(&trainer).and_then(|live| live.group.as_ref()?.torn.as_ref());
-        let Some(Torn { delivery, due: Some(due), .. }) = torn else { return };
-        if *due <= now && self.held(trainer, *delivery).is_some() {
-            self.climb(now, trainer, Rung::Terminated);
-        }
-    }
-
-    /// Whether a rank has failed at what the trainer has in hand.
-    pub(super) fn is_torn(&self, trainer: TrainerNo) -> bool {
-        let live = self.trainers.get(&trainer);
-        live.is_some_and(|live| live.group.as_ref().is_some_and(|group| group.torn.is_some()))
     }
 
     /// A delivery is over, and was begun by the primary or not.
@@ -407,13 +230,6 @@ impl Scheduler {
         }
     }
 
-    fn forget_tear(&mut self, trainer: TrainerNo) {
-        let group = self.trainers.get_mut(&trainer).and_then(|live| live.group.as_mut());
-        if let Some(Torn { due: Some(at), .. }) = group.and_then(|group| group.torn.take()) {
-            self.deadlines.disarm(at, Due::Torn(trainer));
-        }
-    }
-
     /// `false` where the replica does not have the delivery.
     fn set_part(&mut self, trainer: TrainerNo, rank: u32, delivery: DeliveryNo, part: Part) -> bool {
         let held = self.held(trainer, delivery).is_some();
@@ -433,21 +249,6 @@ impl Scheduler {
         }
     }
 }
-
-/// Whether a rank that failed expects to be started anew.
-pub(super) fn will_restart(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::Failed(error) if error.restarts && !error.fatal)
-}
-
-fn of_rank(rank: u32, mut error: TrainerFailure) -> TrainerFailure {
-    if rank > 0 {
-        error.text = format!("rank {rank}: {}", error.text);
-    }
-    error
-}
-
-/// More processes than a machine has use for.
-const WORLD_SIZE_MAX: u32 = 1_024;
 
 /// Codes with which a replica gives back what its primary gives back too.
 const HARMLESS: [&str; 2] = ["trainer_leaving", "stopped_before_start"];
