@@ -8,7 +8,7 @@ use flatbuffers::{Follow, ForwardsUOffset, Vector, Verifiable, VerifierOptions, 
 use super::{
     AckEntry, AckKind, Bye, Checkpoint, CheckpointRef, Deliver, FromTrainer, Heartbeat, Hello, InHand,
     InHandState, Metric, MetricValue, Outcome, Place, Refused, Report, Role, Slab, Stop, TaskResult,
-    ToTrainer, TrainerError, Welcome, check_shape,
+    ToTrainer, TrainerError, Welcome,
 };
 use crate::error::ProtocolError;
 use crate::frame::Kind;
@@ -231,7 +231,7 @@ fn report(report: wire::Report<'_>) -> Decoded<Report> {
         values: column(report.values().unwrap_or_default().bytes(), f64::from_le_bytes),
         thinned: report.thinned(),
     };
-    check_shape(&decoded)?;
+    super::report::check_shape(&decoded)?;
     Ok(decoded)
 }
 

@@ -192,7 +192,7 @@ impl Encoder {
     }
 
     fn rows(&mut self, report: &Report, rows: Range<usize>) -> Result<(), ProtocolError> {
-        super::check_shape(report).map_err(unsendable)?;
+        super::report::check_shape(report).map_err(unsendable)?;
         let width = report.names.len();
         let values = rows.start.saturating_mul(width)..rows.end.saturating_mul(width);
         at_most("Report.names", report.names.len(), METRICS_MAX)?;
