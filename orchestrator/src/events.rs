@@ -80,6 +80,8 @@ pub(crate) type End = Result<(), OrchestratorError>;
 struct Live {
     /// The last record that was published.
     published: Seq,
+    /// Up to here nothing more follows from a record: [`Feed::end`] was called.
+    settled: Seq,
     /// Reports that were published, to tell those who fall behind how many they missed.
     progress_total: u64,
     /// `None` until somebody listens: 10,000 jobs nobody listens to need no rings.
@@ -158,6 +160,10 @@ impl Feed {
 
     /// Nothing more will come. The first call counts.
     pub(crate) fn end(&self, end: End) {
+        {
+            let mut live = self.lock();
+            live.settled = live.published;
+        }
         self.end.send_if_modified(|before| {
             let first = before.is_none();
             if first {
@@ -182,6 +188,14 @@ impl Feed {
     /// Whether this is the last record there is.
     pub(crate) fn is_last(&self, seq: Seq) -> bool {
         self.lock().published <= seq
+    }
+
+    /// Waits until a job that has ended with this record is over in every respect, its metrics included. It may
+    /// go on by then.
+    pub(crate) async fn settled(&self, seq: Seq) {
+        let mut end = self.end.subscribe();
+        // The sender lives as long as `self`.
+        while self.lock().settled < seq && end.changed().await.is_ok() {}
     }
 
     /// Waits for [`Feed::end`].

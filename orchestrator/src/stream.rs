@@ -39,12 +39,18 @@ impl EventStream {
     }
 
     /// The next event; `None` after [`Record::JobEnded`], or when the orchestrator ended before the
-    /// job did ([`JobHandle::outcome`](crate::JobHandle::outcome) says why).
+    /// job did ([`JobHandle::outcome`](crate::JobHandle::outcome) says why). When the job's last event is given,
+    /// all rows of metrics are in their files.
     ///
     /// Cancel safe: an event is given out or stays.
     pub async fn next(&mut self) -> Option<Event> {
         while !self.over {
-            if let Some(event) = self.backlog.pop_front() {
+            if let Some(event) = self.backlog.front() {
+                // Peeked at: whoever cancels this wait finds it here again.
+                if is_job_end(event) {
+                    self.feed.settled(event.seq).await;
+                }
+                let event = self.backlog.pop_front()?;
                 return Some(self.give(event));
             }
             if self.seen < self.subscription.published {
@@ -60,6 +66,10 @@ impl EventStream {
                     match event.what {
                         What::Progress(_) => self.subscription.progress_total += 1,
                         _ if event.seq <= self.seen => continue,
+                        _ if is_job_end(&event) => {
+                            self.backlog.push_back(event);
+                            continue;
+                        }
                         _ => {}
                     }
                     return Some(self.give(event));
@@ -78,8 +88,7 @@ impl EventStream {
     fn give(&mut self, event: Event) -> Event {
         self.seen = self.seen.max(event.seq);
         // A job whose tasks were tried again has ended more than once.
-        self.over =
-            matches!(event.what, What::Record(Record::JobEnded { .. })) && self.feed.is_last(event.seq);
+        self.over = is_job_end(&event) && self.feed.is_last(event.seq);
         event
     }
 
@@ -132,6 +141,10 @@ impl EventStream {
             what: What::Lagged { progress_dropped, records_lost },
         }
     }
+}
+
+fn is_job_end(event: &Event) -> bool {
+    matches!(event.what, What::Record(Record::JobEnded { .. }))
 }
 
 type Page = rusqlite::Result<Vec<crate::journal::Entry>>;

@@ -115,6 +115,29 @@ async fn those_who_listen_are_told_when_the_orchestrator_ends() {
     assert_eq!(feed.ended().await, Err(crate::OrchestratorError::ShutDown));
 }
 
+#[tokio::test]
+async fn a_jobs_end_is_told_when_its_rows_are_in_their_files() {
+    let inner = inner(None);
+    let feed = Arc::new(Feed::new(JobNo(1), JobId::new("a").unwrap(), Some(10)));
+    let mut live = EventStream::since(Arc::clone(&feed), Arc::clone(&inner), Seq::START);
+    feed.publish(entry(1, 2));
+    feed.publish(entry(2, 2));
+    let mut late = EventStream::since(Arc::clone(&feed), Arc::clone(&inner), Seq::START);
+    for stream in [&mut live, &mut late] {
+        assert_eq!(stream.next().await.unwrap().seq, Seq(1));
+        // Whoever gives up waiting has lost nothing.
+        for _ in 0..2 {
+            tokio::select! { biased; event = stream.next() => panic!("{event:?}"), () = tokio::task::yield_now() => {} }
+        }
+    }
+    feed.end(Ok(()));
+    // It goes on before they look.
+    feed.reopen();
+    for stream in [&mut live, &mut late] {
+        assert_eq!(stream.next().await.unwrap().seq, Seq(2));
+    }
+}
+
 #[test]
 fn a_token_is_in_no_event() {
     let feed = Feed::new(JobNo(1), JobId::new("a").unwrap(), Some(10));
