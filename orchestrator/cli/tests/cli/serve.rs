@@ -114,6 +114,15 @@ fn a_command_runs_where_and_as_its_submitter_would() {
 }
 
 #[test]
+fn a_number_reaches_the_trainer_with_its_last_bit() {
+    let sandbox = Sandbox::new();
+    let daemon = Daemon::start(&sandbox, &[]);
+    daemon.submit("exact", &["--param=x=3.11717e-20"], "echo $TRAINWIRE_PARAMS");
+    assert_eq!(daemon.ask(&["wait", "exact"]).code, Some(0));
+    assert_eq!(daemon.ask(&["logs", "exact"]).stdout, "{\"x\":3.11717e-20}\n");
+}
+
+#[test]
 fn a_file_goes_to_the_trainer_by_its_name() {
     let sandbox = Sandbox::new();
     let daemon = Daemon::start(&sandbox, &[]);
