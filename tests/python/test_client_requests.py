@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -57,18 +59,51 @@ def test_grids() -> None:
             combinations.grid_of(grid)  # type: ignore[arg-type]
 
 
-def test_samples_are_the_same_for_the_same_seed() -> None:
+DRAWS = json.loads((Path(__file__).parents[1] / "vectors/draws.json").read_text())
+
+
+@pytest.mark.parametrize("vector", DRAWS, ids=lambda vector: vector["name"])
+def test_draws_are_those_of_the_command_line(vector: dict[str, Any]) -> None:
+    space = {
+        name: of if vector["random"][name].startswith("choice:") else tuple(of)
+        for name, of in vector["python"].items()
+    }
+    drawn = combinations.samples_of(space, vector["samples"], vector["seed"])
+    assert [{"task_id": task_id, "params": params} for task_id, params in drawn] == vector["tasks"]
+
+
+def test_samples_depend_on_seed_name_and_number() -> None:
     space = {"lr": ("log", 1e-5, 1e-1), "layers": (1, 4), "dropout": (0.0, 0.5), "kind": ["a", "b"]}
     drawn = combinations.samples_of(space, 50, seed=3)
     assert drawn == combinations.samples_of(space, 50, seed=3) != combinations.samples_of(space, 50, seed=4)
-    assert [task_id for task_id, _ in drawn][:2] == ["sample-00", "sample-01"]
+    alone = combinations.samples_of({"layers": (1, 4)}, 20, seed=3)
+    assert [params["layers"] for _, params in alone] == [params["layers"] for _, params in drawn[:20]]
     for _, params in drawn:
         assert 1e-5 <= params["lr"] <= 1e-1 and 0 <= params["dropout"] <= 0.5
         assert params["layers"] in (1, 2, 3, 4) and params["kind"] in ("a", "b")
     assert {params["layers"] for _, params in drawn} == {1, 2, 3, 4}
     assert sum(params["lr"] < 1e-3 for _, params in drawn) in range(10, 41)
+
+
+def test_samples_of_a_grid_and_slips() -> None:
+    grid = combinations.grid_of({"depth": [2, 5]})
+    drawn = combinations.samples_of({"kind": ["a"]}, 2, 0, grid)
+    assert [task_id for task_id, _ in drawn] == [
+        *("depth=2,sample=0,kind=a", "depth=2,sample=1,kind=a"),
+        *("depth=5,sample=0,kind=a", "depth=5,sample=1,kind=a"),
+    ]
+    assert drawn[3][1] == {"depth": 5, "kind": "a"}
     with pytest.raises(TypeError, match="lr: 'wide' does not say what to draw from"):
         combinations.samples_of({"lr": "wide"}, 1, seed=0)
+    for space, samples, seed, wrong in [
+        ({}, 1, 0, "names no parameter"),
+        ({"lr": (0, 1)}, 0, 0, "samples is 0"),
+        ({"lr": (0, 1)}, 60_000, 0, "samples is 60000"),
+        ({"lr": (0, 1)}, 1, -1, "seed is -1, and must be from 0 to 4294967295"),
+        ({"depth": (0, 1)}, 1, 0, "depth is in the grid and drawn"),
+    ]:
+        with pytest.raises(ValueError, match=wrong):
+            combinations.samples_of(space, samples, seed, grid)  # type: ignore[arg-type]
 
 
 def test_values_of_other_libraries_become_plain() -> None:

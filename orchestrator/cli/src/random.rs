@@ -208,6 +208,32 @@ mod tests {
         assert!((400..600).contains(&below), "half of them below the geometric mean: {below}");
     }
 
+    /// The same as of `trainwire.sweep(random=…)`, which reads this file, too.
+    #[test]
+    fn draws_are_those_of_the_golden_vectors() {
+        let vectors = include_str!("../../../tests/vectors/draws.json");
+        let vectors: Vec<serde_json::Value> = serde_json::from_str(vectors).unwrap();
+        assert!(!vectors.is_empty());
+        for vector in vectors {
+            let python = vector["python"].as_object().unwrap();
+            // In the order they are written in, which the ids have.
+            let first = vector["tasks"][0]["task_id"].as_str().unwrap();
+            let place = |name: &str| first.find(&format!(",{name}=")).unwrap();
+            let mut random: Vec<_> = python
+                .keys()
+                .map(|name| Random::new(name, vector["random"][name].as_str().unwrap()).unwrap())
+                .collect();
+            random.sort_by_key(|random| place(&random.name));
+            let samples = u32::try_from(vector["samples"].as_u64().unwrap()).unwrap();
+            let drawn = combine(Vec::new(), &random, samples, vector["seed"].as_u64().unwrap()).unwrap();
+            let drawn: Vec<_> = drawn
+                .into_iter()
+                .map(|task| serde_json::json!({ "task_id": task.task_id, "params": task.params }))
+                .collect();
+            assert_eq!(serde_json::Value::from(drawn), vector["tasks"], "{}", vector["name"]);
+        }
+    }
+
     #[test]
     fn slips_are_refused() {
         for text in

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
-import random as randomness
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 __all__ = ["Combination", "grid_of", "plain", "samples_of"]
@@ -25,19 +25,31 @@ def grid_of(grid: Mapping[str, Iterable[Any]]) -> list[Combination]:
     return [(_task_id(point), dict(point)) for point in itertools.product(*axes)]
 
 
-def samples_of(space: Mapping[str, Any], samples: int, seed: int) -> list[Combination]:
-    """So many draws, the same for the same seed. Ids are `sample-0` and so on, with leading zeros."""
-    if not 1 <= samples <= TASKS_MAX:
-        raise ValueError(f"samples is {samples}, and must be from 1 to {TASKS_MAX}")
-    source = randomness.Random(seed)
-    digits = len(str(samples - 1))
-    return [
-        (
-            f"sample-{number:0{digits}}",
-            {name: plain(_draw(name, of, source), name) for name, of in space.items()},
-        )
-        for number in range(samples)
-    ]
+def samples_of(
+    space: Mapping[str, Any], samples: int, seed: int, grid: Sequence[Combination] = ()
+) -> list[Combination]:
+    """Each of the grid's tasks with each sample; without a grid the samples alone.
+
+    The same draws and ids as those of `trainwire run --random`: the value of a parameter in a sample depends
+    on the seed, the parameter's name and the sample's number alone.
+    """
+    if not space:
+        raise ValueError("random names no parameter to draw")
+    if samples < 1 or samples * max(len(grid), 1) > TASKS_MAX:
+        raise ValueError(f"samples is {samples}, and must make from 1 to {TASKS_MAX} tasks")
+    if not 0 <= seed < 1 << 32:
+        raise ValueError(f"seed is {seed}, and must be from 0 to {(1 << 32) - 1}")
+    if twice := sorted(set(space) & {name for _, point in grid for name in point}):
+        raise ValueError(f"{twice[0]} is in the grid and drawn at random; it can be only one of them")
+    width = len(str(samples - 1))
+    found = []
+    for before, point in grid or [("", {})]:
+        for number in range(samples):
+            drawn = {name: _draw(name, of, seed, number) for name, of in space.items()}
+            ids = [*([before] if before else []), f"sample={number:0{width}}"]
+            ids += [f"{name}={text}" for name, (text, _) in drawn.items()]
+            found.append((",".join(ids), {**point, **{name: value for name, (_, value) in drawn.items()}}))
+    return found
 
 
 def plain(value: Any, name: str) -> Any:
@@ -76,20 +88,54 @@ def _values(name: str, values: Any) -> list[Any]:
     return found
 
 
-def _draw(name: str, of: Any, source: randomness.Random) -> Any:
+def _draw(name: str, of: Any, seed: int, sample: int) -> tuple[str, Any]:
+    """A value, and how it is spelled in the task's id."""
+    bits = _splitmix(_splitmix(seed ^ _fnv1a(name)) + sample)
+    unit = (bits >> 11) / (1 << 53)
     match of:
         case ("log", float() | int() as low, float() | int() as high) if 0 < low < high:
-            return math.exp(source.uniform(math.log(low), math.log(high)))
+            least = math.log(low)
+            return _number(math.exp(least + unit * (math.log(high) - least)), low, high)
         case (int() as low, int() as high) if low <= high:
-            return source.randint(low, high)
+            whole = low + (bits * (high - low + 1) >> 64)
+            return str(whole), whole
         case (float() | int() as low, float() | int() as high) if low <= high:
-            return source.uniform(low, high)
+            return _number(low + unit * (high - low), low, high)
         case list() | range() if len(of) > 0:
-            return source.choice(of)
+            value = plain(of[bits * len(of) >> 64], name)
+            return _text(value), value
     raise TypeError(
         f"{name}: {of!r} does not say what to draw from; write [a, b, c] for one of these, (low, high) for a "
         'number between, whole where both are, ("log", low, high) for one even over orders of magnitude'
     )
+
+
+def _number(drawn: float, low: float, high: float) -> tuple[str, float]:
+    """Six significant digits: what differs between the logarithms of two machines is beyond them."""
+    rounded = min(max(float(f"{drawn:.5e}"), float(low)), float(high))
+    exact = Decimal(repr(rounded)).normalize()
+    if len(written := f"{exact:f}") <= 10:
+        return written, rounded
+    sign, digits, exponent = exact.as_tuple()
+    first, *rest = map(str, digits)
+    mantissa = f"{first}.{''.join(rest)}" if rest else first
+    return f"{'-' if sign else ''}{mantissa}e{int(exponent) + len(rest)}", rounded
+
+
+def _fnv1a(text: str) -> int:
+    """Fowler, Noll and Vo's hash, 64 bits."""
+    found = 0xCBF2_9CE4_8422_2325
+    for byte in text.encode():
+        found = (found ^ byte) * 0x0100_0000_01B3 & BITS
+    return found
+
+
+def _splitmix(seed: int) -> int:
+    """Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014."""
+    z = seed + 0x9E37_79B9_7F4A_7C15 & BITS
+    z = (z ^ z >> 30) * 0xBF58_476D_1CE4_E5B9 & BITS
+    z = (z ^ z >> 27) * 0x94D0_49BB_1331_11EB & BITS
+    return z ^ z >> 31
 
 
 def _task_id(point: Iterable[tuple[str, Any]]) -> str:
@@ -102,3 +148,5 @@ def _text(value: Any) -> str:
 
 # A slip of the finger, not a sweep; the same as of the command line.
 TASKS_MAX = 100_000
+
+BITS = (1 << 64) - 1
