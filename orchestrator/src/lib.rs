@@ -43,6 +43,7 @@
 //! | `budget`, `room` | what submissions may take of memory, descriptors and disk |
 //! | `retention` | when jobs that have ended are forgotten |
 //! | `events`, `stream`, `outcome`, [`status`] | what callers see of it |
+//! | `archive` | the same, of a folder whose orchestrator need not run |
 //!
 //! # Errors
 //!
@@ -54,6 +55,7 @@
 //! Through `tracing`, inside spans `job` > `task` > `delivery`. Text from tasks and trainers is escaped.
 
 mod api;
+mod archive;
 mod budget;
 mod clock;
 mod config;
@@ -91,11 +93,12 @@ mod training_task;
 use trainwire_unix::planted;
 
 pub use api::{JobHandle, Orchestrator, Submitted};
+pub use archive::Archive;
 pub use config::Config;
 pub use error::{BuildError, OrchestratorError, StacksError, StartError, SubmitError};
 pub use events::{Event, What};
 pub use job::{Durability, JobSpec, StopReason};
-pub use outcome::{Attempt, JobOutcome, TaskEnd, TaskOutcome};
+pub use outcome::{Attempt, JobOutcome, Standing, TaskEnd, TaskOutcome, TaskResult};
 pub use record::{Record, Seq};
 pub use retention::Retention;
 pub use slab::SlabUsage;

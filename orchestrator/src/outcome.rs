@@ -1,5 +1,7 @@
 //! What became of a job, folded from its records.
 
+mod results;
+
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,6 +11,9 @@ use crate::job::StopReason;
 use crate::journal::Entry;
 use crate::record::{Ending, LastProgress, Metrics, Next, Record, TaskNo, TrainerNo};
 use crate::status::{AttemptLog, TaskCounts};
+
+pub(crate) use results::Unfilled;
+pub use results::{Standing, TaskResult};
 
 /// A job that has ended.
 #[derive(Clone, Debug, PartialEq)]
@@ -133,6 +138,8 @@ struct Span {
     attempt: u32,
     trainer: TrainerNo,
     from: Option<u64>,
+    /// The trainer's code had it.
+    started: bool,
     over: bool,
 }
 
@@ -143,6 +150,8 @@ struct Folding {
     model_name: Arc<str>,
     /// One an attempt.
     spans: Vec<Span>,
+    /// The newest of any attempt.
+    checkpoint: Option<PathBuf>,
     started_at: Option<SystemTime>,
     duration: Duration,
     history: Vec<Attempt>,
@@ -158,6 +167,7 @@ impl Fold {
                     task_id: task_id.as_str().into(),
                     model_name: model_name.as_str().into(),
                     spans: Vec::new(),
+                    checkpoint: None,
                     started_at: None,
                     duration: Duration::ZERO,
                     history: Vec::new(),
@@ -177,7 +187,13 @@ impl Fold {
                 if let Some(task) = self.task_mut(entry) {
                     // One that never reached the trainer's code has left nothing.
                     task.spans.pop_if(|span| span.attempt == *attempt);
-                    let span = Span { attempt: *attempt, trainer: *trainer, from: *log_from, over: false };
+                    let span = Span {
+                        attempt: *attempt,
+                        trainer: *trainer,
+                        from: *log_from,
+                        started: false,
+                        over: false,
+                    };
                     task.spans.push(span);
                     task.started_at = Some(entry.at);
                     self.counts.waiting -= 1;
@@ -187,6 +203,14 @@ impl Fold {
             Record::Started { .. } => {
                 if let Some(task) = self.task_mut(entry) {
                     task.started_at = Some(entry.at);
+                    if let Some(span) = task.spans.last_mut() {
+                        span.started = true;
+                    }
+                }
+            }
+            Record::Checkpointed { path, .. } => {
+                if let Some(task) = self.task_mut(entry) {
+                    task.checkpoint = Some(path.into());
                 }
             }
             Record::Ended { ending, next, last_progress, .. } => {
@@ -197,6 +221,8 @@ impl Fold {
                     task.duration = entry.at.duration_since(began).unwrap_or_default();
                     if let Some(span) = task.spans.last_mut() {
                         span.over = true;
+                        // A trainer may hold its Started back until the result of a short task.
+                        span.started |= !matches!(ending, Ending::Returned { .. } | Ending::Stopped { .. });
                         if !matches!(ending, Ending::Succeeded { .. }) {
                             task.history.push(Attempt {
                                 number: span.attempt,

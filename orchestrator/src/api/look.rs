@@ -1,7 +1,7 @@
 //! Looking at jobs without changing them.
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use tokio::sync::oneshot;
 use trainwire_protocol::id::JobId;
@@ -11,7 +11,7 @@ use crate::driver::{Message, Query};
 use crate::error::OrchestratorError;
 use crate::events::Feed;
 use crate::job::Durability;
-use crate::outcome::{TaskEnd, TaskOutcome};
+use crate::outcome::{TaskEnd, TaskOutcome, TaskResult, Unfilled};
 use crate::record::TaskNo;
 use crate::status::{AttemptLog, JobStatus, SlotStatus, TaskCounts, TaskStatus};
 
@@ -97,6 +97,26 @@ impl JobHandle {
         let query = Query::Task { job: self.feed.job, task, reply };
         let status = self.inner.ask(Message::Ask(query), answer).await?;
         status.ok_or_else(|| self.no_such_task(task_id))
+    }
+
+    /// What came of the tasks of these places so far, with what they were given and what they have reported,
+    /// which is read from the disk.
+    ///
+    /// # Errors
+    /// The orchestrator is gone.
+    pub async fn results(&self, places: Range<usize>) -> Result<Vec<TaskResult>, OrchestratorError> {
+        let rows = self.feed.with_fold(|fold| fold.results(places));
+        let (inner, feed) = (Arc::clone(&self.inner), Arc::clone(&self.feed));
+        let read = tokio::task::spawn_blocking(move || {
+            let fill = |row: Unfilled| {
+                // For each row anew: event streams read with it, too.
+                let reader =
+                    inner.reader.as_ref().map(|of| of.lock().unwrap_or_else(PoisonError::into_inner));
+                row.fill(&inner.layout, &feed.job_id, reader.as_deref())
+            };
+            rows.into_iter().map(fill).collect()
+        });
+        read.await.map_err(|_| OrchestratorError::ShutDown)
     }
 
     /// What became of a task; `None` while it has not ended.

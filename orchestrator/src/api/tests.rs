@@ -13,6 +13,7 @@ mod journal;
 mod look;
 mod open;
 mod payloads;
+mod results;
 mod retention;
 mod retry;
 

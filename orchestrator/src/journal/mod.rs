@@ -32,7 +32,7 @@ use crate::record::{JobNo, Record, Seq, TaskNo};
 use payloads::Files;
 pub(crate) use payloads::{FOLDER_NAME as PAYLOADS_NAME, PayloadFolder, ROW_SIZE_BYTES_MAX, StoredTask};
 pub(crate) use query::{Reader, StoredBytes};
-pub(crate) use write::{Commit, Committed, Writer};
+pub(crate) use write::{Commit, Committed, FORMAT, Writer};
 
 /// A record in its place.
 #[derive(Clone, Debug, PartialEq)]
@@ -134,7 +134,8 @@ fn lock(state_dir: &Path) -> Result<File, StartError> {
     Ok(file)
 }
 
-const FILE_NAME: &str = "journal.sqlite";
+/// In the state folder.
+pub(crate) const FILE_NAME: &str = "journal.sqlite";
 
 #[cfg(test)]
 mod tests;

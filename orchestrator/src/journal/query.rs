@@ -21,6 +21,22 @@ impl Reader {
         Ok(Self { connection: Connection::open_with_flags(path, flags)? })
     }
 
+    /// The journal's `user_version`.
+    pub(crate) fn format(&self) -> rusqlite::Result<i64> {
+        self.connection.pragma_query_value(None, "user_version", |row| row.get(0))
+    }
+
+    /// The first record of every job that is remembered. The index finds them, not a look at each record.
+    pub(crate) fn submissions(&self) -> rusqlite::Result<Vec<Entry>> {
+        self.connection
+            .prepare(
+                "SELECT seq, at_us, job, task, attempt, body FROM records
+                 WHERE seq IN (SELECT min(seq) FROM records WHERE job IS NOT NULL GROUP BY job) ORDER BY seq",
+            )?
+            .query_map([], entry)?
+            .collect()
+    }
+
     /// Where the bytes of a task are.
     pub(crate) fn bytes_of(&self, task: TaskNo) -> rusqlite::Result<StoredBytes> {
         bytes_of(&self.connection, task)

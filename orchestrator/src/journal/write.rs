@@ -282,7 +282,7 @@ impl Synchronous {
 const FORMATS: [&str; 2] = [include_str!("format_1.sql"), include_str!("format_2.sql")];
 
 /// `user_version` of the last.
-const FORMAT: i64 = FORMATS.len().cast_signed() as i64;
+pub(crate) const FORMAT: i64 = FORMATS.len().cast_signed() as i64;
 
 /// Between two looks for room on a full disk.
 const ROOM_INTERVAL: Duration = Duration::from_millis(500);

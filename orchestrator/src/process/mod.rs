@@ -5,7 +5,7 @@ mod exit;
 mod log;
 mod mark;
 mod oom;
-mod params;
+pub(crate) mod params;
 mod spawn;
 mod stat;
 mod sweep;

@@ -10,7 +10,7 @@ use serde_json::{Map, Number, Value};
 ///
 /// # Errors
 /// In words: the bytes are not msgpack, or not a map.
-pub(super) fn to_json(hyperparams: &[u8]) -> Result<Map<String, Value>, String> {
+pub(crate) fn to_json(hyperparams: &[u8]) -> Result<Map<String, Value>, String> {
     if hyperparams.is_empty() {
         return Ok(Map::new());
     }
