@@ -18,6 +18,7 @@ mod placeholder;
 mod plan;
 mod random;
 mod ranking;
+mod results;
 mod run;
 mod serve;
 mod size;
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
         Command::Logs(args) => ask(client::logs(&args)),
         Command::Wait(args) => ask(client::wait(&args)),
         Command::Stop(args) => ask(client::stop(&args)),
+        Command::Results(args) => results::results(&args),
         Command::Retry(args) => ask(client::retry(&args)),
         Command::Stack(args) => ask(client::stack(&args)),
         Command::DeadLetters(args) => ask(client::dead_letters(&args)),

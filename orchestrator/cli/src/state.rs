@@ -56,4 +56,5 @@ fn failed(path: &Path, error: &io::Error) -> Failure {
     Failure::new(Exit::CouldNotStart, text)
 }
 
-const DEFAULT_PARENT: &str = ".trainwire";
+/// Of the folders of runs.
+pub(crate) const DEFAULT_PARENT: &str = ".trainwire";

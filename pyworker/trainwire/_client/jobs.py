@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,17 +29,10 @@ class Job:
     `async for event in job` and `for event in job.events()` follow it to its end.
     """
 
-    def __init__(
-        self,
-        control: Control,
-        job_id: str,
-        common: Common,
-        params: Mapping[str, Mapping[str, Any]] | None = None,
-    ) -> None:
+    def __init__(self, control: Control, job_id: str, common: Common) -> None:
         self.job_id = job_id
         self._common = common
         self._control = control
-        self._params = dict(params or {})
         self._path = f"/v1/jobs/{encoded(job_id)}"
 
     def events(self, since: int = 0) -> Iterator[Event]:
@@ -48,18 +41,17 @@ class Job:
         `since`: those after this `seq`. Rows of metrics (`progress`) are those reported from now on;
         `metrics()` has the earlier ones. Where the daemon is started again meanwhile, the iteration goes on.
         """
-        over = False
         while True:
             try:
                 for line in self._control.lines(f"{self._path}/events", since=since):
                     if not line.endswith(b"\n"):
                         break
                     event: Event = json.loads(line)
-                    since, over = event["seq"], event["event"] == "job_ended"
+                    since = event["seq"]
                     yield event
             except (NoDaemonError, ConnectionError):
                 pass  # found again below, or not
-            if self._ended(over):
+            if self._ended():
                 return
 
     async def aevents(self, since: int = 0) -> AsyncIterator[Event]:
@@ -74,7 +66,7 @@ class Job:
             event: Event = json.loads(line)
             over = event["event"] == "job_ended"
             yield event
-        if not await asyncio.to_thread(self._ended, over) and not over:
+        if not over and not await asyncio.to_thread(self._ended):
             raise NoDaemonError(f"the daemon ended while {self.job_id} went on", code="no_answer")
 
     def __aiter__(self) -> AsyncIterator[Event]:
@@ -126,7 +118,6 @@ class Job:
         """
         requests = task_requests(self._common, [], tasks)
         self._control.post(f"{self._path}/tasks", {"tasks": requests})
-        self._params.update(outcomes.params_of(requests))
 
     def close(self) -> None:
         """No more tasks for an open job: it ends when those it has have ended."""
@@ -138,10 +129,7 @@ class Job:
 
     def tasks(self) -> list[dict[str, Any]]:
         """How each task stands, in the order of submission."""
-        found: list[dict[str, Any]] = []
-        while page := self._control.get(f"{self._path}/tasks", **{"from": len(found)}):
-            found.extend(page)
-        return found
+        return self._pages("tasks")
 
     def logs(self, task: str | None = None, *, attempt: int | None = None) -> str:
         """What the task's trainers wrote so far. `task` need not be said where there is only one."""
@@ -157,7 +145,13 @@ class Job:
 
     def results(self) -> Results:
         """One row a task, however far it has come."""
-        return outcomes.results(self._control, self.job_id, self.tasks(), self._params, self._metrics_file)
+        return outcomes.results(self.job_id, self._pages("results"))
+
+    def _pages(self, what: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        while page := self._control.get(f"{self._path}/{what}", **{"from": len(found)}):
+            found.extend(page)
+        return found
 
     def _log(self, task: str | None, **query: Any) -> Iterator[bytes]:
         return self._control.lines(f"{self._path}/tasks/{encoded(self._only(task))}/log", **query)
@@ -174,12 +168,8 @@ class Job:
             raise ValueError(f"{self.job_id} has several tasks; name one of them: {', '.join(names)}")
         return str(names[0])
 
-    def _ended(self, over: bool) -> bool:
-        """Whether it has, when its events have come to an end. `over`: the last one said so; then the rows of
-        metrics are in their files, too, when this returns.
-        """
-        if over:
-            return bool(self._control.get_patiently(f"{self._path}/wait", timeout_ms=1000)["ended"])
+    def _ended(self) -> bool:
+        """Whether it has, when its events have come to an end."""
         return bool(self._control.get_patiently(self._path)["ended"])
 
     def __repr__(self) -> str:

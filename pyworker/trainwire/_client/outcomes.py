@@ -5,20 +5,19 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from trainwire._client import table
-from trainwire._client.control import Control
 from trainwire.errors import TasksFailedError
 
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["Result", "Results", "params_of", "results", "rows"]
+__all__ = ["Result", "Results", "results", "rows"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +26,11 @@ class Result:
 
     task: str
     state: str
-    """One of `waiting`, `delivered`, `running`, `stopping`, `stuck`; in the end `succeeded`, `cancelled`,
-    `stopped`, `pruned` or `dead`."""
+    """`waiting` or `running`; in the end `succeeded`, `cancelled`, `stopped`, `pruned` or `dead`."""
     attempts: int
     """Those that reached the trainer's code."""
     params: dict[str, Any] = field(default_factory=dict)
+    """Empty also where they are not kept: hyperparameters above 64 KiB, or that are no msgpack map."""
     metrics: dict[str, Any] = field(default_factory=dict)
     """The last value of each that was reported, and above them what the task finished with."""
     error: str | None = None
@@ -151,39 +150,23 @@ class Results(Sequence[Result]):
         return table.html(self.job_id, self._rows)
 
 
-def results(
-    control: Control,
-    job_id: str,
-    tasks: list[dict[str, Any]],
-    params: Mapping[str, Mapping[str, Any]],
-    metrics_file: Callable[[str], Path],
-) -> Results:
-    """Puts together what the daemon says of the tasks, why it gave some up, and the rows they reported."""
-    letters = (
-        control.get("/v1/dead-letters", job=job_id) if any(task["state"] == "dead" for task in tasks) else []
-    )
-    last_words = {letter["task"]: (letter["evidence"] or [{}])[-1] for letter in letters}
-    found = []
-    for task in tasks:
-        outcome, evidence = task.get("outcome") or {}, last_words.get(task["task"], {})
-        reported: dict[str, Any] = {}
-        for row in rows(metrics_file(task["task"])):
-            reported |= row["metrics"]
-        duration_ms = outcome.get("duration_ms")
-        found.append(
-            Result(
-                task=task["task"],
-                state=task["state"],
-                attempts=task["starts"],
-                params=dict(params.get(task["task"], {})),
-                metrics={**reported, **(outcome.get("metrics") or {})},
-                error=outcome.get("cause"),
-                traceback=(evidence.get("error") or {}).get("traceback"),
-                checkpoint=task.get("checkpoint"),
-                log=outcome.get("log"),
-                duration_s=None if duration_ms is None else duration_ms / 1000,
-            )
+def results(job_id: str, answered: Sequence[Mapping[str, Any]]) -> Results:
+    """As the daemon and `trainwire results --json` say it."""
+    found = [
+        Result(
+            task=row["task"],
+            state=row["state"],
+            attempts=row["attempts"],
+            params=dict(row.get("params") or {}),
+            metrics=dict(row["metrics"]),
+            error=row.get("cause"),
+            traceback=row.get("traceback"),
+            checkpoint=row.get("checkpoint"),
+            log=row.get("log"),
+            duration_s=row["duration_ms"] / 1000 if "duration_ms" in row else None,
         )
+        for row in answered
+    ]
     return Results(job_id, found)
 
 
@@ -194,10 +177,6 @@ def rows(path: Path) -> list[dict[str, Any]]:
     except OSError:  # none yet, or a task whose id is no file name
         return []
     return [json.loads(line) for line in lines if line.endswith(b"\n")]
-
-
-def params_of(requests: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    return {request["task_id"]: request.get("params", {}) for request in requests}
 
 
 def _is_number(value: Any) -> bool:

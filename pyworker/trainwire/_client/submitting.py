@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from os import PathLike
+from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainwire._client import combinations, display, embedded, outcomes
+from trainwire._client import archive, combinations, display, embedded
 from trainwire._client.combinations import plain
 from trainwire._client.control import Control, default_state_dir
 from trainwire._client.jobs import Job
@@ -128,12 +128,12 @@ def sweep(
     grid: Mapping[str, Iterable[Any]] | None = None,
     *,
     random: Mapping[str, Any] | None = None,
-    samples: int | None = None,
+    samples: int = 10,
     seed: int = 0,
     show: bool | None = None,
     **said: Unpack[SaidOfSweep],
 ) -> Results:
-    """`run` over a grid, or over random samples.
+    """`run` over a grid, or over random samples; with both, each of the grid's tasks once for each sample.
 
     Args:
         command: As for `submit`, with everything else it takes.
@@ -141,17 +141,17 @@ def sweep(
         random: What to draw each parameter from: a list is one of these; `(low, high)` a number between them,
             whole where both are whole; `("log", low, high)` one that is even over orders of magnitude.
         samples: How many draws.
-        seed: The same seed draws the same.
+        seed: The same seed draws the same, as `trainwire run --random` does; from 0 to 4294967295. Trainers
+            find it in `TRAINWIRE_SWEEP_SEED`.
         show: As for `run`.
     """
-    if (grid is None) == (random is None):
-        raise TypeError("sweep() takes a grid, or random with samples: one of them")
+    if grid is None and random is None:
+        raise TypeError("sweep() takes a grid, or random with samples, or both")
     if random is None:
         return run(command, grid=grid, show=show, **said)
-    if samples is None:
-        raise TypeError("sweep(random=…) needs samples=: how many draws")
-    drawn = combinations.samples_of(random, samples, seed)
+    drawn = combinations.samples_of(random, samples, seed, combinations.grid_of(grid or {}))
     tasks: list[TaskSpec] = [{"task_id": task_id, "params": values} for task_id, values in drawn]
+    said["environment"] = {SEED_VARIABLE: str(seed), **(said.get("environment") or {})}
     return run(command, tasks=tasks, show=show, **said)
 
 
@@ -162,10 +162,28 @@ def job(job_id: str, *, daemon: Daemon = None) -> Job:
     return Job(control, job_id, Common(stem_of(command or ["task"])))
 
 
-def results(job: Job | str, *, daemon: Daemon = None) -> Results:
-    """What came of a job, by its id or itself."""
-    found = job if isinstance(job, Job) else globals()["job"](job, daemon=daemon)
-    return found.results()
+def results(job: Job | str | PathLike[str], *, daemon: Daemon = None) -> Results:
+    """What came of a job, also while it runs, and whether or not a daemon does.
+
+    Args:
+        job: Itself; its id; or the folder of a `trainwire run`, e.g. `".trainwire/digits"`. An id is looked
+            for in `.trainwire` of this folder, where runs and scripts have their jobs, then with the daemon.
+        daemon: A folder looks nowhere else; `True` asks the daemon that runs.
+
+    Raises:
+        DaemonError: There is no such job (`no_such_job`), or its journal cannot be read.
+        NoDaemonError: `daemon=True`, and none answers; or the program `trainwire` is missing.
+    """
+    if isinstance(job, Job):
+        return job.results()
+    if daemon is True:
+        return _job(fspath(job), daemon=True).results()
+    state = ["--state", fspath(daemon)] if isinstance(daemon, str | PathLike) else []
+    return archive.results(fspath(job), state)
+
+
+# `results` has a parameter of that name.
+_job = job
 
 
 def _submit(
@@ -184,7 +202,7 @@ def _submit(
     request = job_request(command, requests, **job)
     control = _control(daemon)
     answer = control.post("/v1/jobs", request)
-    return Job(control, answer["job"], common, outcomes.params_of(requests))
+    return Job(control, answer["job"], common)
 
 
 def _run_to_its_end(job: Job, show: bool | None) -> Results:
@@ -215,3 +233,7 @@ def _control(daemon: Daemon) -> Control:
         if daemon is True or default.listens():
             return default
     return embedded.server().control
+
+
+# The same as of the command line.
+SEED_VARIABLE = "TRAINWIRE_SWEEP_SEED"

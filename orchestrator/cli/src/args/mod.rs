@@ -1,6 +1,7 @@
 //! The command line.
 
 mod job;
+mod results;
 mod run;
 mod verbs;
 
@@ -8,6 +9,7 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Parser, Subcommand};
 
 pub(crate) use job::{DurabilityChoice, JobArgs};
+pub(crate) use results::ResultsArgs;
 pub(crate) use run::RunArgs;
 pub(crate) use verbs::{
     DaemonArgs, DeadLettersArgs, ListArgs, LogsArgs, RetryArgs, ServeArgs, ShowArgs, StackArgs, StopArgs,
@@ -30,6 +32,7 @@ pub(crate) enum Command {
     Submit(Box<SubmitArgs>),
     Ls(ListArgs),
     Show(ShowArgs),
+    Results(ResultsArgs),
     Logs(LogsArgs),
     Wait(WaitArgs),
     Stop(StopArgs),

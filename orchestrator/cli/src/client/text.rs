@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::view::columns::{self, Align, Column};
 use crate::view::words::{self, escape};
 
 /// A table of jobs.
@@ -39,6 +40,8 @@ pub(crate) fn job(job: &Value, tasks: &[Value]) -> String {
             held.join(", ")
         ));
     }
+    let mut tasks: Vec<&Value> = tasks.iter().collect();
+    tasks.sort_by_key(|task| urgency(task));
     let rows: Vec<[String; 4]> = tasks
         .iter()
         .map(|task| [text(task, "task"), text(task, "state"), task["starts"].to_string(), note(task)])
@@ -48,6 +51,13 @@ pub(crate) fn job(job: &Value, tasks: &[Value]) -> String {
         lines.push(table(["TASK", "STATE", "ATTEMPTS", ""], &rows));
     }
     lines.join("\n")
+}
+
+/// What runs comes first, then what somebody may want to do something about, and what is over well last; tasks of one
+/// state in the order of their submission.
+fn urgency(task: &Value) -> usize {
+    let state = task["state"].as_str().unwrap_or_default();
+    BY_URGENCY.iter().position(|known| *known == state).unwrap_or(BY_URGENCY.len())
 }
 
 /// One task.
@@ -168,21 +178,23 @@ fn text(value: &Value, key: &str) -> String {
     value[key].as_str().map(escape).unwrap_or_default()
 }
 
-/// Columns as wide as their widest.
-fn table(head: [&str; 4], rows: &[[String; 4]]) -> String {
-    let head = head.map(str::to_owned);
-    let width = |column: usize| {
-        let cells = rows.iter().map(|row| &row[column]).chain([&head[column]]);
-        cells.map(|cell| unicode_width::UnicodeWidthStr::width(cell.as_str())).max().unwrap_or(0)
+/// The columns of a table, by what they are called.
+fn table<const N: usize>(heads: [&str; N], rows: &[[String; N]]) -> String {
+    let column = |(at, head): (usize, &&str)| {
+        Column::new(*head, Align::Left, rows.iter().map(|row| row[at].clone()).collect())
     };
-    let widths = [width(0), width(1), width(2)];
-    let line = |row: &[String; 4]| {
-        let pad = |column: usize| {
-            let cell = &row[column];
-            let missing = widths[column] - unicode_width::UnicodeWidthStr::width(cell.as_str());
-            format!("{cell}{}", " ".repeat(missing))
-        };
-        format!("{}  {}  {}  {}", pad(0), pad(1), pad(2), row[3]).trim_end().to_owned()
-    };
-    std::iter::once(line(&head)).chain(rows.iter().map(line)).collect::<Vec<_>>().join("\n")
+    columns::lines(&heads.iter().enumerate().map(column).collect::<Vec<_>>()).join("\n")
 }
+
+const BY_URGENCY: &[&str] = &[
+    "stuck",
+    "stopping",
+    "running",
+    "delivered",
+    "dead",
+    "stopped",
+    "waiting",
+    "pruned",
+    "cancelled",
+    "succeeded",
+];

@@ -1,5 +1,6 @@
 //! Questions that change nothing.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use super::Daemon;
 use super::error::ApiError;
 use super::routes::TaskPath;
 use super::shape::{DeadLetterShape, JobShape, SlotShape, TaskShape, TrainerShape};
+use crate::results::Row;
 
 /// The daemon itself.
 #[derive(Debug, Serialize)]
@@ -98,6 +100,12 @@ pub(crate) struct TasksQuery {
     limit: usize,
 }
 
+impl TasksQuery {
+    fn places(&self) -> Range<usize> {
+        self.from..self.from.saturating_add(self.limit.min(PAGE_TASKS_MAX))
+    }
+}
+
 pub(crate) async fn tasks(
     State(daemon): State<Arc<Daemon>>,
     Path(job): Path<String>,
@@ -105,9 +113,19 @@ pub(crate) async fn tasks(
 ) -> Result<Json<Vec<TaskShape>>, ApiError> {
     let Query(query) = query?;
     let job = daemon.job(&job).await?;
-    let end = query.from.saturating_add(query.limit.min(PAGE_TASKS_MAX));
-    let tasks = job.tasks(query.from..end).await?;
+    let tasks = job.tasks(query.places()).await?;
     Ok(Json(tasks.iter().map(|status| TaskShape::of(&job, status)).collect::<Result<_, _>>()?))
+}
+
+/// What the tasks were given, and what came of them so far.
+pub(crate) async fn results(
+    State(daemon): State<Arc<Daemon>>,
+    Path(job): Path<String>,
+    query: Result<Query<TasksQuery>, QueryRejection>,
+) -> Result<Json<Vec<Row>>, ApiError> {
+    let Query(query) = query?;
+    let results = daemon.job(&job).await?.results(query.places()).await?;
+    Ok(Json(results.into_iter().map(Row::from).collect()))
 }
 
 pub(crate) async fn task(

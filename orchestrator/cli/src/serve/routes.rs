@@ -22,6 +22,7 @@ pub(crate) fn router(daemon: Arc<Daemon>) -> Router {
         .route("/v1/jobs/{job}/tasks/{task}", get(look::task))
         .route("/v1/jobs/{job}/tasks/{task}/log", get(logs::log))
         .route("/v1/jobs/{job}/tasks/{task}/stack", post(change::stack))
+        .route("/v1/jobs/{job}/results", get(look::results))
         .route("/v1/jobs/{job}/events", get(logs::events))
         .route("/v1/jobs/{job}/wait", get(look::wait))
         .route("/v1/jobs/{job}/stop", post(change::stop))

@@ -4,6 +4,7 @@
 //! to standard output: the closing table, or with `--json` the events. So `trainwire run … > results`
 //! keeps the one and shows the other.
 
+pub(crate) mod columns;
 pub(crate) mod fit;
 pub(crate) mod json;
 pub(crate) mod live;

@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::path::Path;
 use std::time::SystemTime;
 
+use super::columns::{self, Align, Column};
 use super::fit;
 use super::paint::Paint;
 use super::words;
@@ -53,89 +54,55 @@ fn sorted(board: &Board) -> Vec<(&Task, &Ended)> {
     tasks
 }
 
-fn rows(
-    tasks: &[(&Task, &Ended)],
-    ranking: Option<&Ranking>,
-    columns: Option<usize>,
-    paint: Paint,
-) -> String {
+fn rows(tasks: &[(&Task, &Ended)], ranking: Option<&Ranking>, window: Option<usize>, paint: Paint) -> String {
     let mut metrics = metric_names(tasks);
     if let Some(ranking) = ranking {
         metrics.retain(|name| *name != ranking.metric);
         metrics.insert(0, &ranking.metric);
     }
-    let mut header = vec!["TASK".to_owned(), "STATE".to_owned(), "ATTEMPTS".to_owned(), "TIME".to_owned()];
-    header.extend(metrics.iter().map(|name| words::escape(name).to_uppercase()));
-    let causes = tasks.iter().any(|(_, ended)| !ended.cause.is_empty());
-    if causes {
-        header.push("CAUSE".to_owned());
-    }
-    header.push("LOG".to_owned());
-    let numeric = 2..4 + metrics.len();
-    let cells = tasks.iter().map(|(task, ended)| {
-        let mut cells = vec![
-            words::escape(&task.task_id),
-            state(ended.end).to_owned(),
-            task.attempts.to_string(),
-            task.duration().map_or("–".to_owned(), words::duration),
-        ];
-        cells.extend(metrics.iter().map(|name| {
+    let of_tasks = |cell: &dyn Fn(&Task, &Ended) -> String| -> Vec<String> {
+        tasks.iter().map(|(task, ended)| cell(task, ended)).collect()
+    };
+    let log = |task: &Task| task.log.as_deref().map_or("–".to_owned(), file_name);
+    let mut columns = vec![
+        Column::new("TASK", Align::Id, of_tasks(&|task, _| words::escape(&task.task_id))).narrows(0),
+        Column::new("STATE", Align::Left, of_tasks(&|_, ended| state(ended.end).to_owned())),
+        Column::new("ATTEMPTS", Align::Right, of_tasks(&|task, _| task.attempts.to_string())).goes(0),
+        Column::new(
+            "TIME",
+            Align::Right,
+            of_tasks(&|task, _| task.duration().map_or("–".to_owned(), words::duration)),
+        ),
+    ];
+    columns.extend(metrics.iter().enumerate().map(|(at, name)| {
+        let value = |task: &Task, ended: &Ended| {
             if ranking.is_some_and(|ranking| ranking.metric == *name) {
                 return task.score.map_or("–".to_owned(), words::number);
             }
             let value = ended.metrics.iter().find(|(metric, _)| metric == name);
             value.map_or("–".to_owned(), |(_, value)| words::scalar(value))
-        }));
-        if causes {
-            cells.push(fit::cut(&ended.cause, CAUSE_COLUMNS_MAX));
-        }
-        cells.push(task.log.as_deref().map_or("–".to_owned(), file_name));
-        cells
-    });
-    let cells: Vec<_> = cells.collect();
-    let mut widths: Vec<_> = header.iter().map(|cell| fit::width(cell)).collect();
-    for row in &cells {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(fit::width(cell));
-        }
+        };
+        Column::new(words::escape(name).to_uppercase(), Align::Right, of_tasks(&value)).goes(at + 1)
+    }));
+    if tasks.iter().any(|(_, ended)| !ended.cause.is_empty()) {
+        let cause = |_: &Task, ended: &Ended| fit::cut(&ended.cause, CAUSE_COLUMNS_MAX);
+        columns.push(Column::new("CAUSE", Align::Left, of_tasks(&cause)).narrows(1));
     }
-    if let Some(columns) = columns {
-        shrink(&mut widths, columns, causes);
+    // The folder of the logs stands below.
+    columns.push(Column::new("LOG", Align::Left, of_tasks(&|task, _| log(task))).goes(usize::MAX));
+    if let Some(window) = window {
+        columns::fit_into(&mut columns, window);
     }
-    let line = |row: &[String]| {
-        let mut line = String::new();
-        for (at, (cell, width)) in row.iter().zip(&widths).enumerate() {
-            let cell = match at {
-                0 => fit::left(&fit::cut_middle(cell, *width), *width),
-                at if numeric.contains(&at) => fit::right(cell, *width),
-                _ => fit::left(cell, *width),
-            };
-            line.push_str(&cell);
-            line.push_str("  ");
-        }
-        line.trim_end().to_owned()
-    };
-    let mut text = format!("{}\n", paint.dim(&line(&header)));
-    for (row, (_, ended)) in cells.iter().zip(tasks) {
-        // Padded before it is coloured: the codes take no room.
-        let plain = line(row);
-        let padded = fit::left(state(ended.end), widths[1]);
-        text.push_str(&plain.replacen(&padded, &colour(ended.end, &padded, paint), 1));
+    let mut lines = columns::lines(&columns).into_iter();
+    let mut text = format!("{}\n", paint.dim(&lines.next().unwrap_or_default()));
+    for (line, (_, ended)) in lines.zip(tasks) {
+        // Coloured when it is padded: the codes take no room.
+        let state = state(ended.end);
+        let coloured = format!("  {}", colour(ended.end, state, paint));
+        text.push_str(&line.replacen(&format!("  {state}"), &coloured, 1));
         text.push('\n');
     }
     text
-}
-
-/// Takes what is too much from the cause and then from the id.
-fn shrink(widths: &mut [usize], columns: usize, causes: bool) {
-    let total: usize = widths.iter().map(|width| width + 2).sum();
-    let mut excess = total.saturating_sub(columns + 2);
-    let cause = if causes { Some(widths.len() - 2) } else { None };
-    for at in cause.into_iter().chain([0]) {
-        let taken = excess.min(widths[at].saturating_sub(COLUMNS_MIN));
-        widths[at] -= taken;
-        excess -= taken;
-    }
 }
 
 /// In the order in which they first appear, as far as a table can hold them.
@@ -232,9 +199,6 @@ const UNBEGUN_SHOWN: usize = 8;
 
 /// The whole of it stands below the table.
 const CAUSE_COLUMNS_MAX: usize = 60;
-
-/// Below this a cause or an id says nothing; a narrower window wraps the line.
-const COLUMNS_MIN: usize = 16;
 
 /// Columns of a table that is read at a glance; the journal and `--json` have all.
 const METRICS_SHOWN: usize = 6;

@@ -6,6 +6,7 @@ mod interrupts;
 mod json;
 mod openapi;
 mod restarts;
+mod results;
 mod sandbox;
 mod serve;
 mod socket_names;

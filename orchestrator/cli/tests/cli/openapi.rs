@@ -33,10 +33,12 @@ fn every_answer_has_the_keys_that_are_described() {
     check("/v1/jobs/{job}", "/v1/jobs/job");
     check("/v1/jobs/{job}/tasks", "/v1/jobs/waits/tasks");
     check("/v1/jobs/{job}/tasks/{task}", "/v1/jobs/job/tasks/sh");
+    check("/v1/jobs/{job}/results", "/v1/jobs/job/results");
     check("/v1/jobs/{job}/wait", "/v1/jobs/waits/wait?timeout_ms=1");
     sandbox.write("go", "");
     check("/v1/jobs/{job}/wait", "/v1/jobs/waits/wait?task=sh");
     check("/v1/dead-letters", "/v1/dead-letters");
+    check("/v1/jobs/{job}/results", "/v1/jobs/job/results");
     assert_eq!(daemon.get("/v1/dead-letters").as_array().unwrap().len(), 1);
     let schema = &document()["components"]["schemas"]["Error"];
     conforms(&daemon.get("/v1/jobs/nowhere"), schema, "an error");

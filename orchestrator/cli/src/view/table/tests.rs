@@ -74,9 +74,11 @@ logs in /state/logs
 }
 
 #[test]
-fn a_narrow_window_takes_from_the_cause() {
-    for line in table(&board(), at(5), Some(84), Paint::PLAIN).lines().take(5) {
-        assert!(fit::width(line) <= 84, "{line}");
+fn a_narrow_window_takes_from_the_cause_and_then_the_last_columns() {
+    for window in [48, 60, 72, 84] {
+        for line in table(&board(), at(5), Some(window), Paint::PLAIN).lines().take(5) {
+            assert!(fit::width(line) <= window, "{window}: {line}");
+        }
     }
 }
 
