@@ -3,11 +3,12 @@
 mod task;
 
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use trainwire::Report;
+use trainwire::job::JobSpec;
 use trainwire::record::{Condition, Record, TrainerNo};
 use trainwire::{Event, What};
 
@@ -68,6 +69,13 @@ impl Board {
             starting: HashSet::new(),
             trainers: 0,
         }
+    }
+
+    /// Of a job whose state is kept there.
+    pub(crate) fn of_job(spec: &JobSpec, state_dir: &Path, started_at: SystemTime) -> Self {
+        let logs_dir = state_dir.join("jobs").join(&spec.job_id).join("logs");
+        let attempts_max = spec.max_failures.saturating_add(spec.max_losses) - 1;
+        Self::new(&spec.job_id, attempts_max, logs_dir, started_at)
     }
 
     /// Takes in an event. Of a task it does not know it takes nothing.
@@ -158,6 +166,11 @@ impl Board {
             Record::Closed { next, .. } => {
                 if let Some(task) = of_task {
                     self.tasks[task].state = State::after(next, None, at);
+                }
+            }
+            Record::Requeued { .. } => {
+                if let Some(task) = of_task {
+                    self.tasks[task].state = State::Waiting;
                 }
             }
             _ => {}

@@ -19,6 +19,7 @@ mod plan;
 mod random;
 mod ranking;
 mod results;
+mod resume;
 mod run;
 mod serve;
 mod size;
@@ -48,7 +49,10 @@ fn main() -> ExitCode {
         Command::Wait(args) => ask(client::wait(&args)),
         Command::Stop(args) => ask(client::stop(&args)),
         Command::Results(args) => results::results(&args),
-        Command::Retry(args) => ask(client::retry(&args)),
+        Command::Retry(args) => match resume::folder(&args) {
+            Some(folder) => resume::resume(&args, folder),
+            None => ask(client::retry(&args)),
+        },
         Command::Stack(args) => ask(client::stack(&args)),
         Command::DeadLetters(args) => ask(client::dead_letters(&args)),
     };

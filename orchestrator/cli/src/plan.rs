@@ -28,6 +28,8 @@ pub(crate) struct Plan {
     pub(crate) tasks: Vec<PlannedTask>,
     /// What the spec wants compared.
     pub(crate) ranking: Option<Ranking>,
+    /// What the samples were drawn with, where nobody has said it.
+    pub(crate) seed: Option<u32>,
 }
 
 /// One task.
@@ -57,6 +59,12 @@ pub(crate) enum Hyperparams {
 impl Plan {
     /// Puts flags and spec together; flags win.
     pub(crate) fn new(args: &JobArgs, paint: Paint) -> Result<Self, Failure> {
+        let unsaid = args.seed.is_none() && !args.random.is_empty();
+        Self::drawn_with(args, paint, if unsaid { Some(bits()?) } else { None })
+    }
+
+    /// As [`Plan::new`], with what an earlier run without a seed was drawn with.
+    pub(crate) fn drawn_with(args: &JobArgs, paint: Paint, seed: Option<u32>) -> Result<Self, Failure> {
         let (said, stem) = match &args.spec {
             Some(path) => {
                 let said = spec::load(path, paint)?;
@@ -66,7 +74,7 @@ impl Plan {
                 (said, stem)
             }
             None => {
-                let said = from_flags(args)?;
+                let said = from_flags(args, args.seed.or(seed).unwrap_or(0))?;
                 let stem = naming::stem(&said.command).to_owned();
                 (said, stem)
             }
@@ -92,7 +100,7 @@ impl Plan {
         if spec.backoff_min > spec.backoff_max {
             return Err(Failure::new(Exit::Usage, "backoff_min is longer than backoff_max"));
         }
-        Ok(Self { job_id, named, spec, tasks: said.tasks, ranking: said.ranking })
+        Ok(Self { job_id, named, spec, tasks: said.tasks, ranking: said.ranking, seed })
     }
 }
 
@@ -129,7 +137,7 @@ impl Hyperparams {
 }
 
 /// `trainwire run [--grid …] [--param …] -- python train.py`: the command need not know trainwire.
-fn from_flags(args: &JobArgs) -> Result<Spec, Failure> {
+fn from_flags(args: &JobArgs, seed: u32) -> Result<Spec, Failure> {
     let stem = naming::stem(&args.command);
     let mut template = PlannedTask {
         task_id: stem.to_owned(),
@@ -145,10 +153,6 @@ fn from_flags(args: &JobArgs) -> Result<Spec, Failure> {
         return Err(Failure::new(Exit::Usage, format!("the parameter {} is given twice", pair[0])));
     }
     let usage = |error| Failure::new(Exit::Usage, error);
-    let seed = match args.seed {
-        Some(seed) => seed,
-        None => bits()?,
-    };
     let grid = grid::product(&args.grid).map_err(usage)?;
     let samples = args.samples.unwrap_or(random::SAMPLES);
     let grid = random::combine(grid, &args.random, samples, seed.into()).map_err(usage)?;

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use tokio::time::MissedTickBehavior;
 use trainwire::job::StopReason;
 use trainwire::record::Seq;
-use trainwire::{Job, JobHandle, OrchestratorError, SubmitError, TrainingTask};
+use trainwire::{Job, JobHandle, Orchestrator, OrchestratorError, SubmitError, TrainingTask};
 
 use crate::args::RunArgs;
 use crate::board::Board;
@@ -17,6 +17,7 @@ use crate::place::Place;
 use crate::plan::{Hyperparams, Plan, PlannedTask};
 use crate::random;
 use crate::ranking::Ranking;
+use crate::state;
 use crate::view::View;
 use crate::view::paint::Paint;
 use crate::view::words;
@@ -25,30 +26,35 @@ use crate::view::words;
 pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
     let plan = Plan::new(&args.job, Paint::new(args.color, &io::stderr()))?;
     let view = View::new(args.json, args.quiet, args.color);
+    in_runtime(run_job(args, plan, view))
+}
+
+/// Does it with an orchestrator beside it.
+pub(crate) fn in_runtime(job: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
     // The view writes on this thread, and a terminal can make it wait (Ctrl-S); the orchestrator has
     // a thread of its own.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let runtime = runtime.map_err(|error| could_not_start(format!("no threads: {error}")))?;
-    runtime.block_on(run_job(args, plan, view))
+    runtime.block_on(job)
 }
 
 async fn run_job(args: &RunArgs, mut plan: Plan, mut view: View) -> Result<Exit, Failure> {
-    let mut interrupts =
-        Interrupts::listen().map_err(|error| could_not_start(format!("no signals: {error}")))?;
+    let interrupts = Interrupts::listen().map_err(|error| could_not_start(format!("no signals: {error}")))?;
     let place = Place::find(args, &mut plan).await?;
     let goes_on = place.goes_on(&plan);
     let Place { orchestrator, state_dir, earlier } = place;
+    if let (true, Some(job), Some(_)) = (goes_on, &earlier, plan.seed) {
+        plan = drawn_again(args, plan, job).await?;
+    }
     if let Some(job) = earlier.as_ref().filter(|_| !goes_on) {
         return Err(already_run(job));
     }
-    let logs_dir = state_dir.join("jobs").join(plan.job_id.as_str()).join("logs");
-    let attempts_max = plan.spec.max_failures.saturating_add(plan.spec.max_losses) - 1;
-    let mut board = Board::new(plan.job_id.as_str(), attempts_max, logs_dir, SystemTime::now());
+    let mut board = Board::of_job(&plan.spec, &state_dir, SystemTime::now());
     let said = Ranking::new(args.maximize.as_deref(), args.minimize.as_deref());
     board.ranking = said.or_else(|| plan.ranking.take());
     let grace = plan.spec.stop_grace + plan.spec.term_grace;
     let attach = plan.spec.attach;
-    let seed = plan.spec.environment.get(random::SEED_VARIABLE).cloned();
+    let seed = plan.seed;
     let (tasks, trainers) = (plan.tasks.len(), plan.spec.trainers as usize);
     let submitted = orchestrator.submit(job(plan)?).await;
     let job = submitted
@@ -56,7 +62,7 @@ async fn run_job(args: &RunArgs, mut plan: Plan, mut view: View) -> Result<Exit,
     if goes_on {
         view.say(&going_on(&job));
     }
-    if let (Some(seed), None, None) = (seed, args.job.seed, &args.job.spec) {
+    if let Some(seed) = seed {
         view.say(&format!("The samples were drawn with --seed {seed}."));
     }
     view.open(&format!(
@@ -71,7 +77,19 @@ async fn run_job(args: &RunArgs, mut plan: Plan, mut view: View) -> Result<Exit,
             job.socket_path().display()
         ));
     }
-    let watched = watch(&job, &mut board, &mut view, &mut interrupts, grace).await;
+    to_its_end(&orchestrator, &job, board, view, interrupts, grace).await
+}
+
+/// Shows how a job goes and what came of it.
+pub(crate) async fn to_its_end(
+    orchestrator: &Orchestrator,
+    job: &JobHandle,
+    mut board: Board,
+    mut view: View,
+    mut interrupts: Interrupts,
+    grace: Duration,
+) -> Result<Exit, Failure> {
+    let watched = watch(job, &mut board, &mut view, &mut interrupts, grace).await;
     view.close(&board);
     watched?;
     job.outcome().await.map_err(ended_early)?;
@@ -80,8 +98,24 @@ async fn run_job(args: &RunArgs, mut plan: Plan, mut view: View) -> Result<Exit,
         return Err(could_not_start(cause));
     }
     view.table(&board, SystemTime::now());
+    // In another folder `resume` would not look.
+    let newest = state::newest(job.id()).and_then(|folder| state::absolute(&folder).ok());
+    let found = newest.is_some_and(|folder| board.logs_dir.starts_with(folder));
+    if found && board.totals().stopped > 0 {
+        view.say(&format!("\nwhat was stopped goes on with: trainwire resume {}", job.id()));
+    }
     orchestrator.shutdown().await;
     Ok(exit)
+}
+
+/// The samples of the run that is gone on with, which nobody had given a seed either.
+async fn drawn_again(args: &RunArgs, plan: Plan, earlier: &JobHandle) -> Result<Plan, Failure> {
+    let status = earlier.status().await.map_err(ended_early)?;
+    let seed = status.spec.environment.get(random::SEED_VARIABLE).and_then(|seed| seed.parse().ok());
+    let paint = Paint::new(args.color, &io::stderr());
+    let mut again = Plan::drawn_with(&args.job, paint, seed.or(plan.seed))?;
+    again.rename(&plan.job_id);
+    Ok(again)
 }
 
 /// Shows what happens until the job is over.
@@ -184,7 +218,7 @@ fn exit_of(board: &Board) -> Exit {
     }
 }
 
-fn could_not_start(text: impl Into<String>) -> Failure {
+pub(crate) fn could_not_start(text: impl Into<String>) -> Failure {
     Failure::new(Exit::CouldNotStart, text)
 }
 

@@ -132,7 +132,7 @@ pub(crate) struct StopArgs {
     pub(crate) daemon: DaemonArgs,
 }
 
-/// Try tasks again that were given up or stopped; returns when that is on the disk
+/// Try tasks again that were given up or stopped, from their newest checkpoint
 #[derive(Args, Debug)]
 #[command(long_about = RETRY_ABOUT)]
 pub(crate) struct RetryArgs {
@@ -196,9 +196,11 @@ are stopped first. A second signal kills them.
 Under systemd it says when it is ready and that it is alive (Type=notify, WatchdogSec=).";
 
 const RETRY_ABOUT: &str = "\
-Try tasks again that were given up (dead letters) or stopped; returns when that is on the disk. They get new \
-budgets and go on from their newest checkpoint, in the same work folder; attempts go on to be counted. Limits that \
-are given hold for the whole job from now on.";
+Try tasks again that were given up (dead letters) or stopped. They get new budgets and go on from their newest \
+checkpoint, in the same work folder; attempts go on to be counted. Limits that are given hold for the whole job from now on.
+
+A job of `trainwire run`, in .trainwire of this folder, goes on here and to its end, as `run` shows it. A job of the \
+daemon goes on there: the command returns when that is on the disk.";
 
 const SUBMIT_ABOUT: &str = "\
 Give the daemon a job; returns when it is on the disk. The same id with the same limits and tasks again \

@@ -28,19 +28,23 @@ pub(crate) async fn submit(args: &SubmitArgs) -> Result<Exit, Failure> {
     let connection = Connection::new(&args.daemon)?;
     let mut spec = plan.spec;
     at_home(&mut spec)?;
-    let count = plan.tasks.len();
+    let (count, seed) = (plan.tasks.len(), plan.seed);
     let tasks = plan.tasks.into_iter().map(task_request).collect::<Result<Vec<_>, _>>()?;
     let spec = match serde_json::to_value(&spec) {
         Ok(Value::Object(spec)) => spec,
         _ => Map::new(),
     };
-    let answer = connection.post("/v1/jobs", &JobRequest { spec, tasks }).await?;
+    let mut answer = connection.post("/v1/jobs", &JobRequest { spec, tasks }).await?;
     if args.daemon.json {
+        if let (Some(seed), Value::Object(fields)) = (seed, &mut answer) {
+            fields.insert("seed".to_owned(), seed.into());
+        }
         return print(&answer.to_string());
     }
     let job = answer["job"].as_str().unwrap_or_default();
+    let drawn = seed.map_or_else(String::new, |seed| format!(", drawn with --seed {seed}"));
     print(&format!(
-        "{job}: {} submitted\nfollow it with `trainwire wait {job}`, `trainwire show {job}`, `trainwire logs -f {job} TASK`",
+        "{job}: {} submitted{drawn}\nfollow it with `trainwire wait {job}`, `trainwire show {job}`, `trainwire logs -f {job} TASK`",
         words::count(count, "task")
     ))
 }

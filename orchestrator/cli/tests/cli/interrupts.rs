@@ -4,6 +4,7 @@ use std::process::{Child, Output};
 
 use nix::sys::signal::Signal;
 
+use crate::daemon::ask;
 use crate::sandbox::{Ran, Sandbox, is_dead, send};
 
 /// Saves a checkpoint when it is asked to end, and takes its time.
@@ -28,6 +29,40 @@ fn the_first_asks_and_waits() {
         assert!(ran.stderr.contains(said), "{}", ran.stderr);
         assert!(ran.stdout.contains("3 stopped"), "{}", ran.stdout);
     }
+}
+
+#[test]
+fn what_was_stopped_goes_on_when_it_is_resumed() {
+    let sandbox = Sandbox::new();
+    let job = format!("resumed-{}", std::process::id());
+    let named = format!("--job-id={job}");
+    let script =
+        "echo $TRAINWIRE_ATTEMPT >> $TRAINWIRE_TASK_ID; touch up; while test ! -e go; do sleep 0.02; done";
+    let child = sandbox.command(&[&named, "--grid=n=1,2", "--", "sh", "-c", script]).spawn().unwrap();
+    sandbox.await_file("up");
+    send(&child, Signal::SIGINT);
+    let ran: Ran = child.wait_with_output().unwrap().into();
+    assert_eq!(ran.code, Some(130), "{}{}", ran.stdout, ran.stderr);
+    let said = format!("what was stopped goes on with: trainwire resume {job}\n");
+    assert!(ran.stderr.ends_with(&said), "{}", ran.stderr);
+
+    sandbox.write("go", "");
+    let refused = ask(&sandbox, &["resume", &job, "n=3"]);
+    assert_eq!(refused.code, Some(2), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("n=3") && refused.stderr.contains("(no_such_task)"),
+        "{}",
+        refused.stderr
+    );
+    let ran = ask(&sandbox, &["resume", &job, "--trainers=2"]);
+    assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
+    assert!(ran.stderr.contains(&format!("Going on with {job}: 2 tasks waiting again.")), "{}", ran.stderr);
+    assert!(ran.stdout.contains("2 of 2 tasks succeeded"), "{}", ran.stdout);
+    let attempts = |task| fs::read_to_string(sandbox.path(task)).unwrap_or_default();
+    assert_eq!((attempts("n=1").as_str(), attempts("n=2").as_str()), ("1\n2\n", "1\n"));
+    let ran = ask(&sandbox, &["resume", &job]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert!(ran.stderr.contains("nothing to go on with; no task is dead or stopped"), "{}", ran.stderr);
 }
 
 #[test]

@@ -3,6 +3,7 @@ use std::process::Child;
 
 use nix::sys::signal::Signal;
 
+use crate::daemon::ask;
 use crate::interrupts::read_until;
 use crate::sandbox::{Ran, Sandbox, is_dead, send};
 
@@ -65,6 +66,34 @@ fn a_run_without_a_name_is_found_by_its_folder() {
     assert_eq!(pids(&sandbox).len(), 1);
     let submitted = ran.stdout.lines().filter(|line| line.contains("\"job_submitted\"")).count();
     assert_eq!(submitted, 1, "all events of the job, the early ones too: {}", ran.stdout);
+}
+
+#[test]
+fn samples_that_nobody_gave_a_seed_are_drawn_again_as_they_were() {
+    let sandbox = Sandbox::new();
+    let args = ["--job-id=job", "--random=x=uniform:0..1", "--samples=3", "--", "sh", "-c", WAITS];
+    cut_short(&sandbox, &args);
+    sandbox.write("go", "");
+    let ran = sandbox.run(&args);
+    assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
+    assert!(ran.stderr.contains("Going on with job: "), "{}", ran.stderr);
+    let [_, seed] = ran.stderr.split("drawn with --seed ").collect::<Vec<_>>()[..] else {
+        panic!("{}", ran.stderr)
+    };
+    assert_eq!(pids(&sandbox).len(), 3, "the first sample's process was not started again");
+    let seeded = ["--job-id=seeded", "--seed", seed.split('.').next().unwrap()];
+    let ran = sandbox.run(&[&seeded[..], &args[1..]].concat());
+    assert_eq!(ids(&sandbox, "seeded"), ids(&sandbox, "job"), "{}", ran.stderr);
+}
+
+/// Of the tasks that have succeeded, as `trainwire results` lists them.
+fn ids(sandbox: &Sandbox, job: &str) -> Vec<String> {
+    let listed = ask(sandbox, &["results", job, "--json"]);
+    let rows: Vec<serde_json::Value> = serde_json::from_str(&listed.stdout).expect(&listed.stderr);
+    let succeeded = rows.iter().filter(|row| row["state"] == "succeeded");
+    let ids: Vec<_> = succeeded.map(|row| row["task"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(ids.len(), 3, "{rows:?}");
+    ids
 }
 
 #[test]
