@@ -7,6 +7,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -41,6 +42,9 @@ pub(crate) struct Task {
     attempt: u32,
     #[pyo3(get)]
     offline: bool,
+    #[pyo3(get)]
+    traceparent: Option<String>,
+    deadline: Option<Instant>,
     pub(crate) ranks: Ranks,
     buffer: VerifiedTask,
     params: OnceLock<Py<PyDict>>,
@@ -62,6 +66,10 @@ pub(crate) struct Delivered {
     pub(crate) attempt: u32,
     pub(crate) work_folder: Option<PathBuf>,
     pub(crate) last_checkpoint: Option<Checkpoint>,
+    /// Of the trace its submitter is in.
+    pub(crate) traceparent: Option<String>,
+    /// When it has to be done.
+    pub(crate) deadline: Option<Instant>,
     pub(crate) keep_going: bool,
     pub(crate) run: Arc<Run>,
     pub(crate) ranks: Ranks,
@@ -76,6 +84,8 @@ impl Task {
             max_epochs: buffer.max_epochs(),
             attempt: with.attempt,
             offline: matches!(backend, Backend::Offline),
+            traceparent: with.traceparent,
+            deadline: with.deadline,
             ranks: with.ranks,
             buffer,
             params: OnceLock::new(),

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
 use pyo3::types::PyString;
@@ -94,6 +94,8 @@ impl Tasks {
             attempt: 1,
             work_folder: None,
             last_checkpoint: None,
+            traceparent: None,
+            deadline: None,
             keep_going: self.keep_going,
             run: Arc::new(Run::new(Delivery(0))),
             ranks: Ranks::read(py)?,
@@ -108,6 +110,8 @@ impl Tasks {
             attempt: deliver.attempt,
             work_folder: deliver.work.map(PathBuf::from),
             last_checkpoint: deliver.last_checkpoint.map(Checkpoint::from),
+            traceparent: deliver.traceparent,
+            deadline: deliver.time_left.and_then(|left| Instant::now().checked_add(left)),
             keep_going: self.keep_going,
             run,
             ranks: connection.environment.ranks,

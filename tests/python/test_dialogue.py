@@ -202,3 +202,21 @@ def test_the_token_leaves_the_environment(orchestrator: Orchestrator, start: Sta
     """)
     orchestrator.accept().welcome()
     assert trainer.ends() == "False\n"
+
+
+def test_what_a_delivery_says_of_time_and_trace(orchestrator: Orchestrator, start: Start) -> None:
+    trainer = start("""
+        for task in trainwire.tasks():
+            with task:
+                left = task.time_left
+                print(task.traceparent, left and 3590 < left <= 3600)
+                task.finish()
+    """)
+    peer = orchestrator.accept().welcome()
+    traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    peer.deliver(1, timeLeftMs=3_600_000, traceparent=traceparent)
+    peer.acked_result()
+    peer.deliver(2)
+    peer.acked_result(2)
+    peer.bye()
+    assert trainer.ends() == f"{traceparent} True\nNone None\n"

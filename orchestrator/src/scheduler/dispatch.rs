@@ -128,6 +128,7 @@ impl Scheduler {
         checkpoint: Option<&CheckpointRef>,
     ) {
         let Some(task) = self.state.task(delivered.task) else { return };
+        let traceparent = self.spec(task.job).and_then(|spec| spec.environment.get(TRACEPARENT));
         let deliver = Deliver {
             delivery: Delivery(delivery),
             attempt: delivered.attempt,
@@ -135,7 +136,7 @@ impl Scheduler {
             place: Place::Inline,
             work: None,
             last_checkpoint: checkpoint.cloned(),
-            traceparent: None,
+            traceparent: traceparent.filter(|text| text.len() <= TRACEPARENT_SIZE_BYTES_MAX).cloned(),
             time_left: None,
         };
         self.effect(Effect::Deliver { connection, task: delivered.task, deliver });
@@ -273,3 +274,9 @@ impl Scheduler {
 /// Bytes of tasks one trainer may have in hand beyond its first: what it was given it must receive,
 /// even when it is about to end.
 const IN_HAND_SIZE_BYTES_MAX: u64 = 8 << 20;
+
+/// Of a job's environment; a trace goes on in the trainer.
+const TRACEPARENT: &str = "TRACEPARENT";
+
+/// Version 00 has 55; what is far longer is something else.
+const TRACEPARENT_SIZE_BYTES_MAX: usize = 128;

@@ -88,12 +88,12 @@ pub(super) fn effect_line(effect: &Effect) -> String {
             format!("> C{} welcome{}", connection.0, list.join(","))
         }
         Effect::Refuse { connection, refused } => format!("> C{} refuse {}", connection.0, refused.code),
-        Effect::Deliver { connection, deliver, .. } => match &deliver.last_checkpoint {
-            Some(checkpoint) => {
-                format!("> C{} deliver D{} from {}", connection.0, deliver.delivery, checkpoint.path)
-            }
-            None => format!("> C{} deliver D{}", connection.0, deliver.delivery),
-        },
+        Effect::Deliver { connection, deliver, .. } => {
+            let from = deliver.last_checkpoint.as_ref().map(|at| format!(" from {}", at.path));
+            let trace = deliver.traceparent.as_ref().map(|trace| format!(" in {trace}"));
+            let said = from.unwrap_or_default() + &trace.unwrap_or_default();
+            format!("> C{} deliver D{}{said}", connection.0, deliver.delivery)
+        }
         Effect::Ack { connection, entry } => {
             format!("> C{} ack D{}/{} {:?}", connection.0, entry.delivery, entry.seq, entry.kind)
         }

@@ -121,6 +121,16 @@ fn running_stores_a_checkpoint_once_and_gives_it_to_the_next_attempt() {
 }
 
 #[test]
+fn a_delivery_is_in_the_trace_of_its_job() {
+    for (trace, said) in [("00-ab-cd-01".to_owned(), " in 00-ab-cd-01"), ("x".repeat(129), "")] {
+        let spec = spec(|spec| drop(spec.environment.insert("TRACEPARENT".to_owned(), trace)));
+        let mut world = World::new(spec, &["a"]);
+        world.join();
+        assert_eq!(world.lines().last().unwrap(), &format!("> C1 deliver D1{said}"));
+    }
+}
+
+#[test]
 fn running_to_succeeded_ends_the_job() {
     let (mut world, c) = World::running(spec(|_| {}), &["a"]);
     world.finish(c, 1, Outcome::Succeeded);
