@@ -14,11 +14,15 @@ pub(crate) struct Epochs {
     task: Py<Task>,
     next: i64,
     end: i64,
+    /// What the loop makes, where that is to be kept.
+    keeper: Option<Py<PyAny>>,
+    /// Whether the epoch before `next` was given out, and so is done when the next one is asked for.
+    given: bool,
 }
 
 impl Epochs {
-    pub(crate) fn new(task: Py<Task>, start: i64, end: i64) -> Self {
-        Self { task, next: start, end }
+    pub(crate) fn new(task: Py<Task>, start: i64, end: i64, keeper: Option<Py<PyAny>>) -> Self {
+        Self { task, next: start, end, keeper, given: false }
     }
 }
 
@@ -30,16 +34,21 @@ impl Epochs {
 
     fn __next__(&mut self, py: Python<'_>) -> PyResult<Option<i64>> {
         let task = self.task.get();
-        if self.next >= self.end || task.agree_to_stop(py)? {
+        let over = self.next >= self.end || task.agree_to_stop(py)?;
+        if let (Some(keeper), true) = (&self.keeper, std::mem::take(&mut self.given)) {
+            keeper.call_method1(py, "save", (self.next - 1, over))?;
+        }
+        if over {
             self.next = self.end;
             return Ok(None);
         }
         task.made_progress();
         self.next += 1;
+        self.given = true;
         Ok(Some(self.next - 1))
     }
 
-    fn __length_hint__(&self) -> usize {
+    fn __len__(&self) -> usize {
         usize::try_from(self.end - self.next).unwrap_or(0)
     }
 }

@@ -80,7 +80,7 @@ class StopRequest:
 class Epochs:
     def __iter__(self) -> Epochs: ...
     def __next__(self) -> int: ...
-    def __length_hint__(self) -> int: ...
+    def __len__(self) -> int: ...
 
 @final
 class Track(Generic[_Item]):
@@ -128,6 +128,12 @@ class Task:
     @property
     def world_size(self) -> int:
         """How many processes train together; 1 if it is alone."""
+    @property
+    def time_left(self) -> float | None:
+        """Seconds this attempt still has, 0 or more; `None` where nobody has set a limit."""
+    @property
+    def traceparent(self) -> str | None:
+        """The W3C trace context its submitter is in: `TRACEPARENT` of the job's environment."""
     @property
     def ended(self) -> bool:
         """Whether its result has been given."""
@@ -183,10 +189,37 @@ class Task:
         All of them must ask, at the same point of their work: the answer is the primary's, passed on by one
         `all_reduce` of PyTorch's default process group. Without a process group each rank goes by its own.
         """
-    def epochs(self, start: float | None = None) -> Epochs:
+    def epochs(
+        self,
+        start: float | None = None,
+        *,
+        state: Any = None,
+        save_every: int = 1,
+        keep_last: int | None = 2,
+    ) -> Epochs:
         """`range(start, max_epochs)` that ends early once the task should stop.
 
         Of several ranks all end at the same epoch: see `agree_to_stop`, which is asked before each.
+
+        With `state` an attempt goes on where the last one has ended. What is in it is saved in `workdir` when
+        an epoch is done, and announced as a checkpoint; the next attempt finds it put back into the same
+        objects, with the random number generators of Python, NumPy and PyTorch, and begins with the epoch
+        after it. An attempt that finds all epochs done repeats the last one, because what stands behind the
+        loop needs its variables. An epoch that is left by `break` or an exception is not saved. A script
+        without an orchestrator saves nothing.
+
+        Args:
+            start: The first epoch; 0 unless set. Not together with `state`.
+            state: What the loop changes: one object, or a dict of them by name. What has `state_dict()` and
+                `load_state_dict()` is asked for its state; whatever else `pickle` takes is saved whole.
+                Numbers and texts of a dict are replaced in the dict.
+            save_every: Epochs between two checkpoints. The last one, and one that a stop comes in, are saved
+                in any case.
+            keep_last: How many of them stay, at least 2; `None` for all.
+
+        Raises:
+            TypeError: Nothing can be put back into one of the objects. Said before the first epoch.
+            ValueError: The checkpoint is not one of this state.
         """
     def track(self, iterable: Iterable[_Item], total: int | None = None) -> Track[_Item]:
         """Passes the items on. Each is progress; with a known total the share is reported."""

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
@@ -69,6 +69,11 @@ impl Task {
     }
 
     #[getter]
+    fn time_left(&self) -> Option<f64> {
+        self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()).as_secs_f64())
+    }
+
+    #[getter]
     fn ended(&self) -> bool {
         self.run.ended()
     }
@@ -93,8 +98,30 @@ impl Task {
         self.run.request()
     }
 
-    #[pyo3(signature = (start=None))]
-    fn epochs(slf: &Bound<'_, Self>, start: Option<f64>) -> PyResult<Epochs> {
+    #[pyo3(
+        signature = (start=None, *, state=None, save_every=1, keep_last=Some(2)),
+        text_signature = "($self, start=None, *, state=None, save_every=1, keep_last=2)"
+    )]
+    fn epochs(
+        slf: &Bound<'_, Self>,
+        start: Option<f64>,
+        state: Option<&Bound<'_, PyAny>>,
+        save_every: i64,
+        keep_last: Option<i64>,
+    ) -> PyResult<Epochs> {
+        static KEEPER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        let (task, end) = (slf.clone().unbind(), slf.get().max_epochs.into());
+        if let Some(state) = state {
+            if start.is_some() {
+                let text = "the checkpoint of the state says where to start: leave start out, or state";
+                return Err(PyValueError::new_err(text));
+            }
+            slf.get().backend.refuse_in_child(slf.py(), "epochs(state=…)")?;
+            let keeper = KEEPER.import(slf.py(), "trainwire._state", "Keeper")?;
+            let keeper = keeper.call1((slf, state, save_every, keep_last))?;
+            let start = keeper.call_method0("restore")?.extract()?;
+            return Ok(Epochs::new(task, start, end, Some(keeper.unbind())));
+        }
         let start = start.unwrap_or(0.0);
         if start.fract() != 0.0 || start.abs() > f64::from(i32::MAX) {
             return Err(PyValueError::new_err(format!("start must be a whole epoch, not {start}")));
@@ -102,7 +129,7 @@ impl Task {
         // A whole number within i32, as was just checked.
         #[allow(clippy::cast_possible_truncation)]
         let start = start as i64;
-        Ok(Epochs::new(slf.clone().unbind(), start, slf.get().max_epochs.into()))
+        Ok(Epochs::new(task, start, end, None))
     }
 
     #[pyo3(signature = (iterable, total=None))]

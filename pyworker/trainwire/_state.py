@@ -1,0 +1,298 @@
+"""What `task.epochs(state=…)` does beside counting: what a loop has made is saved after each epoch, and put
+back into the same objects when an attempt goes on where another has ended. Imported when a loop asks for it.
+
+A checkpoint is a folder, `state/epoch-{n}` in the task's work folder, with a file for each part, which other
+programs can read as well:
+
+| file | of what | read by |
+| --- | --- | --- |
+| `model.pt` | a part with a `state_dict()`, where PyTorch is loaded; a tensor | `torch.load` |
+| `model.pickle` | any other part | `pickle.load` |
+| `_random.pickle` | the random number generators of Python, NumPy and PyTorch | |
+"""
+
+from __future__ import annotations
+
+import copyreg
+import pickle
+import random
+import re
+import shutil
+import sys
+import warnings
+from collections import Counter
+from collections.abc import MutableMapping
+from enum import Enum
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from trainwire import Task
+
+__all__ = ["Keeper"]
+
+
+class Keeper:
+    """Of one loop."""
+
+    def __init__(self, task: Task, state: Any, save_every: int, keep_last: int | None) -> None:
+        if save_every < 1:
+            raise ValueError(f"save_every is {save_every}, and must be 1 or more")
+        if keep_last is not None and keep_last < 2:
+            raise ValueError(
+                f"keep_last is {keep_last}, and must be 2 or more, or None for all: an attempt that finds "
+                "all epochs done repeats the last one"
+            )
+        self._task = task
+        self._save_every = save_every
+        self._keep_last = keep_last
+        self._of_one = not isinstance(state, MutableMapping)
+        self._state: MutableMapping[str, Any] = {"state": state} if self._of_one else state
+        self._check()
+
+    def restore(self) -> int:
+        """Puts back what the last attempt has left; the epoch to go on with."""
+        folder = None if self._task.offline else self._found()
+        if folder is None:
+            return 0
+        files = {path.stem: path for path in sorted(folder.iterdir()) if path.name != RANDOM}
+        if missing := [name for name in self._state if name not in files]:
+            raise ValueError(
+                f"{folder} has nothing of {', '.join(missing)}: it is of a loop with another state; delete "
+                "the folder to begin anew"
+            )
+        for name, path in files.items():
+            try:
+                self._put_back(name, _read(path))
+            except Exception as error:
+                error.add_note(f"while putting {name!r} back from {path}; delete the folder to begin anew")
+                raise
+        if self._task.world_size == 1:  # several ranks draw differently, and one of them saved
+            _restore_random(folder)
+        return _epoch_of(folder) + 1
+
+    def save(self, epoch: int, last: bool) -> None:
+        """An epoch is done, perhaps the last one of this attempt.
+
+        A disk that is full or broken is a warning: the training goes on, and another attempt begins with an
+        earlier epoch.
+        """
+        task = self._task
+        if task.offline or not task.is_primary or not (last or (epoch + 1) % self._save_every == 0):
+            return
+        if task.should_stop and task.stop is not None and not task.stop.want_checkpoint:
+            return
+        folder = task.workdir / FOLDER / f"epoch-{epoch}"
+        new = folder.with_suffix(".new")
+        try:
+            shutil.rmtree(new, ignore_errors=True)
+            new.mkdir(parents=True)
+            for name, part in self._state.items():
+                _write(new, name, part)
+            _save_random(new)
+            shutil.rmtree(folder, ignore_errors=True)
+            task.checkpoint(new.rename(folder), epoch=epoch, keep_last=self._keep_last)
+        except OSError as error:
+            shutil.rmtree(new, ignore_errors=True)
+            text = f"trainwire: the state of epoch {epoch} is not saved: {error}"
+            warnings.warn(text, RuntimeWarning, stacklevel=2)
+
+    def _check(self) -> None:
+        """What cannot be saved or put back is said before hours of training, and not behind them."""
+        for name, part in self._state.items():
+            if not isinstance(name, str) or not NAME.fullmatch(name):
+                raise ValueError(
+                    f"a part of the state is called {name!r}; a name is that of a file: a letter first, then "
+                    "letters, digits, '_', '.' and '-'"
+                )
+            called = "state" if self._of_one else f"state[{name!r}]"
+            if _is_value(part) and self._of_one:
+                raise TypeError(
+                    f"{called} is a {_kind(part)}, which nothing can be put back into; keep it in a dict: "
+                    "state={'name': value}, and use it from there"
+                )
+            if not _is_value(part) and not _can_be_filled(part):
+                raise TypeError(
+                    f"{called} is a {_kind(part)}, which nothing can be put back into; give it state_dict() "
+                    "and load_state_dict(), or keep what matters of it in a dict"
+                )
+            if not self._task.offline and not _has_state_dict(part):
+                try:
+                    pickle.Pickler(_Nowhere()).dump(part)
+                except Exception as error:
+                    error.add_note(f"{called}, a {_kind(part)}, cannot be saved; leave out of it what cannot")
+                    raise
+
+    def _found(self) -> Path | None:
+        """The newest checkpoint after which there is an epoch left: what stands behind the loop goes by what
+        the last one has left in its variables.
+        """
+        at = self._task.last_checkpoint
+        if at is None:
+            return None
+        newest, folder = Path(at), self._task.workdir / FOLDER
+        if newest.parent != folder:
+            raise ValueError(
+                f"the newest checkpoint, {newest}, was not saved by epochs(state=…); load it by hand, or "
+                "delete it to begin anew"
+            )
+        if _epoch_of(newest) + 1 < self._task.max_epochs:
+            return newest
+        older = [found for found in folder.glob("epoch-*") if found.suffix != ".new"]
+        older = [found for found in older if _epoch_of(found) + 1 < self._task.max_epochs]
+        return max(older, key=_epoch_of, default=None)
+
+    def _put_back(self, name: str, saved: Any) -> None:
+        if name not in self._state or _is_value(self._state[name]):
+            self._state[name] = saved
+        else:
+            _fill(self._state[name], saved)
+
+
+def _write(folder: Path, name: str, part: Any) -> None:
+    torch = sys.modules.get("torch")
+    content = part.state_dict() if _has_state_dict(part) else part
+    if torch is not None and (content is not part or isinstance(part, torch.Tensor)):
+        torch.save(content, folder / f"{name}.pt")
+        return
+    with (folder / f"{name}.pickle").open("wb") as file:
+        pickle.dump(content, file)
+
+
+def _read(path: Path) -> Any:
+    if path.suffix == ".pt":
+        import torch
+
+        return torch.load(path, map_location="cpu", weights_only=False)
+    with path.open("rb") as file:
+        return pickle.load(file)
+
+
+def _is_value(part: Any) -> bool:
+    """Whether a new one takes the place of the old one."""
+    numpy = sys.modules.get("numpy")
+    return isinstance(part, VALUES) or (numpy is not None and isinstance(part, numpy.generic))
+
+
+def _has_state_dict(part: Any) -> bool:
+    return callable(getattr(part, "state_dict", None)) and callable(getattr(part, "load_state_dict", None))
+
+
+def _can_be_filled(part: Any) -> bool:
+    if _has_state_dict(part) or _fills_itself(part):
+        return True
+    try:
+        made_by, _, state, items, pairs = _reduced(part)
+    except Exception:  # it cannot even be pickled
+        return False
+    by_attributes = made_by is copyreg.__newobj__ and hasattr(part, "__dict__")  # type: ignore[attr-defined]
+    return by_attributes or any(of is not None for of in (state, items, pairs))
+
+
+def _fill(part: Any, saved: Any) -> None:
+    """Makes `part` what `saved` is, in place: others have it, too."""
+    if _has_state_dict(part):
+        part.load_state_dict(saved)
+        return
+    if type(part) is not type(saved):
+        raise TypeError(f"it is a {_kind(part)} now, and was a {_kind(saved)}")
+    if not _fills_itself(part):
+        _rebuild(part, saved)
+    elif hasattr(part, "bit_generator"):
+        part.bit_generator.state = saved.bit_generator.state
+    elif isinstance(part, (set, Counter)):
+        part.clear()
+        part.update(saved)
+    else:
+        if part.shape != saved.shape:
+            raise ValueError(f"it has the shape {part.shape} now, and had {saved.shape}")
+        whole = part.detach() if hasattr(part, "detach") else part
+        whole[...] = saved
+
+
+def _fills_itself(part: Any) -> bool:
+    """What pickle makes in one step, and can be filled all the same."""
+    numpy, torch = sys.modules.get("numpy"), sys.modules.get("torch")
+    return (
+        isinstance(part, (set, Counter))
+        or (numpy is not None and isinstance(part, (numpy.ndarray, numpy.random.Generator)))
+        or (torch is not None and isinstance(part, torch.Tensor))
+    )
+
+
+def _rebuild(part: Any, saved: Any) -> None:
+    """As pickle fills an object it has just made."""
+    _, _, state, items, pairs = _reduced(saved)
+    if items is not None:
+        part.clear()
+        part.extend(items)
+    if pairs is not None:
+        part.clear()
+        for key, value in pairs:
+            part[key] = value
+    if hasattr(part, "__setstate__"):
+        if state is not None:
+            part.__setstate__(state)
+        return
+    attributes, slots = state if isinstance(state, tuple) and len(state) == 2 else (state, None)
+    if hasattr(part, "__dict__"):
+        vars(part).clear()
+        vars(part).update(attributes or {})
+    for name, value in (slots or {}).items():
+        setattr(part, name, value)
+
+
+def _reduced(part: Any) -> tuple[Any, ...]:
+    """How it is made, with what, and what is put into it: attributes, items, pairs."""
+    reduced = part.__reduce_ex__(pickle.DEFAULT_PROTOCOL)
+    return (*reduced, None, None, None)[:5] if isinstance(reduced, tuple) else (None,) * 5
+
+
+def _save_random(folder: Path) -> None:
+    states: dict[str, Any] = {"python": random.getstate()}
+    if (numpy := sys.modules.get("numpy")) is not None:
+        states["numpy"] = numpy.random.get_state()
+    if (torch := sys.modules.get("torch")) is not None:
+        states["torch"] = torch.get_rng_state()
+        states["cuda"] = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    with (folder / RANDOM).open("wb") as file:
+        pickle.dump(states, file)
+
+
+def _restore_random(folder: Path) -> None:
+    with (folder / RANDOM).open("rb") as file:
+        states = pickle.load(file)
+    random.setstate(states["python"])
+    if "numpy" in states and (numpy := sys.modules.get("numpy")) is not None:
+        numpy.random.set_state(states["numpy"])
+    if "torch" in states and (torch := sys.modules.get("torch")) is not None:
+        torch.set_rng_state(states["torch"])
+        if torch.cuda.is_available() and len(states["cuda"]) == torch.cuda.device_count():
+            torch.cuda.set_rng_state_all(states["cuda"])
+
+
+def _epoch_of(folder: Path) -> int:
+    return int(folder.name.removeprefix("epoch-"))
+
+
+def _kind(part: Any) -> str:
+    kind = type(part)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+class _Nowhere:
+    """A file that keeps nothing."""
+
+    def write(self, data: Any) -> int:
+        return len(data)
+
+
+NAME = re.compile(r"[A-Za-z][\w.-]*")
+
+# In the work folder. What lies in it is ours to delete.
+FOLDER = "state"
+
+# No part is called so.
+RANDOM = "_random.pickle"
+
+VALUES = (bool, int, float, complex, str, bytes, tuple, frozenset, range, type(None), Enum, PurePath)
