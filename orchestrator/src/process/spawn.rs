@@ -73,9 +73,9 @@ pub(crate) fn spawn(order: &Order) -> Result<(TrainerProcess, ProcessIdentity), 
     if !order.spec.environment.contains_key(ERROR_FILE) {
         command.env(ERROR_FILE, error_file::beside(&order.log));
     }
-    for name in ["PYTHONUNBUFFERED", "PYTHONFAULTHANDLER"] {
-        if !order.spec.environment.contains_key(name) {
-            command.env(name, "1");
+    for (name, value) in DEFAULTS {
+        if !order.spec.environment.contains_key(name) && std::env::var_os(name).is_none() {
+            command.env(name, value);
         }
     }
     match &order.script {
@@ -238,3 +238,8 @@ const SCRIPT_VARIABLES: &[&str] = &[
 
 /// Linux, every architecture.
 const E2BIG: i32 = 7;
+
+/// What a trainer finds unless it is set. tqdm draws its bar anew ten times a second, which nobody sees in a log, and
+/// would fill it.
+const DEFAULTS: [(&str, &str); 3] =
+    [("PYTHONUNBUFFERED", "1"), ("PYTHONFAULTHANDLER", "1"), ("TQDM_MININTERVAL", "5")];
