@@ -1,9 +1,10 @@
 //! What tells one process from a later one with the same pid, also on disk and after a reboot.
 
 use std::fmt;
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::str::FromStr;
+use std::sync::OnceLock;
 
 use nix::errno::Errno;
 
@@ -27,11 +28,14 @@ impl ProcessIdentity {
     /// # Errors
     /// `ESRCH` for a pid nobody has.
     pub fn of(pid: u32) -> io::Result<Self> {
-        let stat = match fs::read(format!("/proc/{pid}/stat")) {
+        let mut stat = [0; STAT_SIZE_BYTES_MAX];
+        // In one call: the kernel gives all of it to whoever has room.
+        let len = match File::open(format!("/proc/{pid}/stat")).and_then(|mut file| file.read(&mut stat)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Errno::ESRCH.into()),
             answer => answer?,
         };
-        let start_time_ticks = start_time_ticks(&stat).ok_or_else(|| unreadable("stat"))?;
+        let start_time_ticks =
+            stat.get(..len).and_then(start_time_ticks).ok_or_else(|| unreadable("stat"))?;
         Ok(Self { pid, start_time_ticks, boot_id: BootId::current()? })
     }
 
@@ -70,13 +74,18 @@ impl ProcessIdentity {
 pub struct BootId(u128);
 
 impl BootId {
-    /// Reads this boot's.
+    /// Reads this boot's, once in the life of this process.
     ///
     /// # Errors
     /// Where /proc is not mounted.
     pub fn current() -> io::Result<Self> {
+        static CURRENT: OnceLock<BootId> = OnceLock::new();
+        if let Some(current) = CURRENT.get() {
+            return Ok(*current);
+        }
         let text = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
-        text.trim().parse().map_err(|InvalidBootId| unreadable("boot_id"))
+        let current = text.trim().parse().map_err(|InvalidBootId| unreadable("boot_id"))?;
+        Ok(*CURRENT.get_or_init(|| current))
     }
 }
 
@@ -110,6 +119,9 @@ impl FromStr for BootId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a boot id: 32 hexadecimal digits are expected, with or without dashes")]
 pub struct InvalidBootId;
+
+/// 52 fields, of which one is a name of 64 bytes at most and the others are numbers of 20 digits.
+const STAT_SIZE_BYTES_MAX: usize = 2 << 10;
 
 fn start_time_ticks(stat: &[u8]) -> Option<u64> {
     field(stat, 22)?.parse().ok()

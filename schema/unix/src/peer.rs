@@ -66,7 +66,12 @@ pub fn peer_pidfd(socket: impl AsFd, kernel: Kernel) -> io::Result<PidFd> {
     let socket = socket.as_fd();
     if kernel == Kernel::Running {
         match getsockopt(&socket, sockopt::PeerPidfd) {
-            Ok(descriptor) => return PidFd::from_owned(descriptor),
+            Ok(descriptor) => {
+                return match PeerCredentials::read(socket)?.pid {
+                    Some(pid) => PidFd::with_pid(descriptor, pid),
+                    None => PidFd::from_owned(descriptor),
+                };
+            }
             Err(Errno::ENOPROTOOPT) => {}
             // EINVAL: reaped, before 6.16. ENODATA: the socket has no peer.
             Err(Errno::EINVAL | Errno::ENODATA) => return Err(Errno::ESRCH.into()),

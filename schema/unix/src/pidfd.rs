@@ -59,6 +59,16 @@ impl PidFd {
         }
     }
 
+    /// Takes the pidfd of a process whose pid the kernel told together with it.
+    ///
+    /// # Errors
+    /// `ESRCH` for a process that was reaped already.
+    pub(crate) fn with_pid(descriptor: OwnedFd, pid: u32) -> io::Result<Self> {
+        let pidfd = Self { descriptor, pid: Some(pid) };
+        // Of the living that is all; the dead may be reaped, which only /proc tells.
+        if pidfd.is_dead()? { Self::from_owned(pidfd.descriptor) } else { Ok(pidfd) }
+    }
+
     /// The pid the process had when this was opened, for showing it. `None` for a process in a pid
     /// namespace that cannot be seen from here.
     pub fn pid(&self) -> Option<u32> {
