@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::SystemTime;
 
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{Notify, broadcast};
 use trainwire_protocol::id::JobId;
 use trainwire_protocol::message::Report;
 
@@ -66,8 +66,8 @@ pub(crate) struct Feed {
     pub(crate) job: JobNo,
     pub(crate) job_id: JobId,
     live: Mutex<Live>,
-    /// Set once, when nothing more will come.
-    end: watch::Sender<Option<End>>,
+    /// Told when `end` is set.
+    ended: Notify,
     records_kept_max: Option<usize>,
     /// Of a job that has one, until the job ends.
     pub(crate) slab: OnceLock<Weak<JobSlab>>,
@@ -91,6 +91,8 @@ struct Live {
     /// The last record that was dropped from `kept`.
     forgotten: Seq,
     fold: Fold,
+    /// Set when nothing more will come.
+    end: Option<End>,
 }
 
 /// A place in the stream of a job's events.
@@ -109,7 +111,7 @@ impl Feed {
             job,
             job_id,
             live: Mutex::default(),
-            end: watch::Sender::new(None),
+            ended: Notify::new(),
             records_kept_max,
             slab: OnceLock::new(),
         }
@@ -134,6 +136,11 @@ impl Feed {
                 && let Some(oldest) = live.kept.pop_front()
             {
                 live.forgotten = oldest.seq;
+            }
+            // A little at a time: most jobs have a handful of records, each a quarter of a KiB.
+            if live.kept.len() == live.kept.capacity() {
+                let more = (live.kept.len() / 2).max(2);
+                live.kept.reserve_exact(more);
             }
             live.kept.push_back(entry);
         }
@@ -160,29 +167,23 @@ impl Feed {
 
     /// Nothing more will come. The first call counts.
     pub(crate) fn end(&self, end: End) {
-        {
-            let mut live = self.lock();
-            live.settled = live.published;
-        }
-        self.end.send_if_modified(|before| {
-            let first = before.is_none();
-            if first {
-                *before = Some(end);
-            }
-            first
-        });
+        let mut live = self.lock();
+        live.settled = live.published;
+        live.end.get_or_insert(end);
         // Those who listen get what is in the ring, then its end.
-        self.lock().ring = None;
+        live.ring = None;
+        drop(live);
+        self.ended.notify_waiters();
     }
 
     /// The job goes on after its end: some of its tasks are tried again.
     pub(crate) fn reopen(&self) {
-        self.end.send_replace(None);
+        self.lock().end = None;
     }
 
     /// Whether nothing more will come, unless it is reopened.
     pub(crate) fn is_ended(&self) -> bool {
-        self.end.borrow().is_some()
+        self.lock().end.is_some()
     }
 
     /// Whether this is the last record there is.
@@ -193,18 +194,25 @@ impl Feed {
     /// Waits until a job that has ended with this record is over in every respect, its metrics included. It may
     /// go on by then.
     pub(crate) async fn settled(&self, seq: Seq) {
-        let mut end = self.end.subscribe();
-        // The sender lives as long as `self`.
-        while self.lock().settled < seq && end.changed().await.is_ok() {}
+        loop {
+            // Before the look: what comes after it is told.
+            let ended = self.ended.notified();
+            if self.lock().settled >= seq {
+                return;
+            }
+            ended.await;
+        }
     }
 
     /// Waits for [`Feed::end`].
     pub(crate) async fn ended(&self) -> End {
-        let mut end = self.end.subscribe();
-        match end.wait_for(Option::is_some).await {
-            Ok(end) => end.clone().unwrap_or(Err(OrchestratorError::ShutDown)),
-            // The sender lives as long as `self`.
-            Err(_) => Err(OrchestratorError::ShutDown),
+        loop {
+            // Before the look: what comes after it is told.
+            let ended = self.ended.notified();
+            if let Some(end) = &self.lock().end {
+                return end.clone();
+            }
+            ended.await;
         }
     }
 
@@ -219,7 +227,7 @@ impl Feed {
     pub(crate) fn subscribe(&self) -> Subscription {
         let mut live = self.lock();
         let (published, progress_total) = (live.published, live.progress_total);
-        let ring = if self.end.borrow().is_some() {
+        let ring = if live.end.is_some() {
             broadcast::channel(1).1
         } else {
             live.ring.get_or_insert_with(|| broadcast::Sender::new(RING_EVENTS)).subscribe()

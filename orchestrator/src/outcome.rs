@@ -162,6 +162,10 @@ impl Fold {
     pub(crate) fn apply(&mut self, entry: &Entry) {
         match &entry.record {
             Record::TaskSubmitted { task, task_id, model_name, .. } => {
+                // Among ten thousand jobs most have one task.
+                if self.tasks.is_empty() {
+                    self.tasks.reserve_exact(1);
+                }
                 self.tasks.push(Folding {
                     number: *task,
                     task_id: task_id.as_str().into(),
@@ -187,6 +191,9 @@ impl Fold {
                 if let Some(task) = self.task_mut(entry) {
                     // One that never reached the trainer's code has left nothing.
                     task.spans.pop_if(|span| span.attempt == *attempt);
+                    if task.spans.is_empty() {
+                        task.spans.reserve_exact(1);
+                    }
                     let span = Span {
                         attempt: *attempt,
                         trainer: *trainer,

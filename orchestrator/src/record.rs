@@ -8,6 +8,8 @@ mod ending;
 mod metrics;
 mod number;
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::job::{JobSpec, StopReason};
@@ -27,7 +29,7 @@ pub enum Record {
         /// Number.
         job: JobNo,
         /// Command and limits.
-        spec: Box<JobSpec>,
+        spec: Arc<JobSpec>,
     },
     /// A task of a job: one of those it was submitted with, or, while it is open, one more. Synced before
     /// it is answered; its bytes lie beside the journal's records.
@@ -225,7 +227,7 @@ pub enum Record {
         /// Which.
         job: JobNo,
         /// All of them, as they are now.
-        spec: Box<JobSpec>,
+        spec: Arc<JobSpec>,
     },
     /// All tasks of a job that takes no more have ended, and its trainers are gone.
     JobEnded {

@@ -287,12 +287,12 @@ impl Driver {
         slot.feed.publish_progress(self.now.wall, Some(Arc::clone(&task.task_id)), attempt, report);
     }
 
-    fn open_job(&mut self, job: JobNo, spec: &JobSpec) {
+    fn open_job(&mut self, job: JobNo, spec: &Arc<JobSpec>) {
         // The Scheduler takes no other.
         let Ok(job_id) = JobId::new(&spec.job_id) else { return };
         let kept_max = self.writer.is_none().then_some(self.config.volatile_records_max);
         let slab = self.slabs.arriving.take();
-        self.open_slot(Arc::new(Feed::new(job, job_id, kept_max)), Arc::new(spec.clone()), slab);
+        self.open_slot(Arc::new(Feed::new(job, job_id, kept_max)), Arc::clone(spec), slab);
     }
 
     pub(super) fn open_slot(&mut self, feed: Arc<Feed>, spec: Arc<JobSpec>, slab: Option<Arc<JobSlab>>) {
@@ -317,10 +317,10 @@ impl Driver {
     }
 
     /// What the job takes of the budget changes with its limits.
-    fn change_limits(&mut self, job: JobNo, spec: &JobSpec) {
+    fn change_limits(&mut self, job: JobNo, spec: &Arc<JobSpec>) {
         let ended = self.scheduler.state().job(job).is_none_or(|job| job.ended);
         let Some(slot) = self.jobs.get_mut(&job) else { return };
-        let before = std::mem::replace(&mut slot.spec, Arc::new(spec.clone()));
+        let before = std::mem::replace(&mut slot.spec, Arc::clone(spec));
         if !ended {
             self.budget.give_back(Charge::of_job(&before));
             self.budget.restore(Charge::of_job(&slot.spec));

@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -121,7 +122,7 @@ fn open(state_dir: &Path) -> (Writer, UnboundedReceiver<Committed>) {
 }
 
 fn submitted() -> Record {
-    Record::JobSubmitted { job: JobNo(1), spec: Box::default() }
+    Record::JobSubmitted { job: JobNo(1), spec: Arc::default() }
 }
 
 fn task(number: u64) -> Record {

@@ -80,7 +80,7 @@ impl Scheduler {
                 self.assign(now, task, trainer);
             }
             let closing = self.jobs.get(&job).is_some_and(|live| live.closing);
-            if !closing || self.trainers.get(&trainer).is_some_and(LiveTrainer::is_starting) {
+            if !closing || self.trainers.get(&trainer).is_some_and(|live| live.is_starting()) {
                 self.set_service(trainer, Service::Serving);
             }
         }

@@ -3,7 +3,7 @@
 //! It is total. A record that does not fit the state it meets changes nothing: what the Scheduler
 //! writes always fits, and a journal that does not is for whoever opens it to refuse.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use trainwire_protocol::id::Token;
@@ -26,16 +26,15 @@ impl Durable {
                     return None;
                 }
                 self.job_ids.insert(spec.job_id.clone(), *job);
-                let limits = Arc::new(spec.as_ref().clone());
                 let new = Job {
-                    submitted: Arc::clone(&limits),
-                    spec: limits,
+                    submitted: Arc::clone(spec),
+                    spec: Arc::clone(spec),
                     open: spec.open,
                     tasks: Vec::new(),
                     task_ids: HashMap::new(),
                     unfinished: 0,
                     start_failures: 0,
-                    trainers: BTreeSet::new(),
+                    trainers: Vec::new(),
                     all_trainers: Vec::new(),
                     deliveries: Vec::new(),
                     ended: false,
@@ -119,7 +118,7 @@ impl Durable {
                 let ended = self.trainers.get_mut(trainer.0)?;
                 ended.state = TrainerState::Ended { exit: exit.clone(), token: ended.token().copied() };
                 let job = self.jobs.get_mut(ended.job.0)?;
-                job.trainers.remove(trainer);
+                job.trainers.retain(|living| living != trainer);
                 job.start_failures += u32::from(*start_failed);
             }
             Record::SlotsFreed { trainer } => drop(self.slots.remove(trainer)),
@@ -199,7 +198,7 @@ impl Durable {
                 (job.ended, job.start_failures) = (false, 0);
             }
             Record::LimitsChanged { job, spec } => {
-                self.jobs.get_mut(job.0)?.spec = Arc::new(spec.as_ref().clone());
+                self.jobs.get_mut(job.0)?.spec = Arc::clone(spec);
             }
             // Facts for readers; no decision rests on them.
             Record::TrainerNoticed { .. } | Record::Superseded { .. } => {}
@@ -212,7 +211,7 @@ impl Durable {
             return None;
         }
         let owner = self.jobs.get_mut(job.0)?;
-        owner.trainers.insert(number);
+        owner.trainers.push(number);
         owner.all_trainers.push(number);
         self.trainers.add(number.0, Trainer { job, in_hand: VecDeque::new(), state })
     }

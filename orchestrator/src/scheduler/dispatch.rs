@@ -1,5 +1,6 @@
 //! Who gets what: windows, the start of trainers, and letting go of those without work.
 
+use std::collections::BTreeSet;
 use std::mem;
 use std::time::Instant;
 
@@ -45,7 +46,7 @@ impl Scheduler {
         if let Some(code) = no_more {
             // Tasks in hand come to their end first.
             let idle = |live: &LiveTrainer| live.delivered_at.is_empty() && live.takes_work();
-            if self.trainers.get(&trainer).is_some_and(idle) {
+            if self.trainers.get(&trainer).is_some_and(|live| idle(live)) {
                 self.let_go(now, trainer, code);
             }
             return;
@@ -71,6 +72,10 @@ impl Scheduler {
                 return;
             }
             job.ready.pop_first();
+            if job.ready.is_empty() {
+                // The set would keep the memory of its last one.
+                job.ready = BTreeSet::new();
+            }
             let delivery = self.assign(now, task_no, trainer);
             self.send(trainer, delivery);
         }

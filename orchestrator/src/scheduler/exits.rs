@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::Scheduler;
 use super::deadlines::Due;
 use super::decision::Effect;
-use super::live::{LiveTrainer, Service};
+use super::live::Service;
 use super::retry::{FELL_WITH_ANOTHER, TRAINER_GONE, backoff};
 use super::state::{TaskState, TrainerState};
 use crate::planted;
@@ -23,8 +23,8 @@ impl Scheduler {
         self.shut(trainer);
         let Some(live) = self.trainers.get_mut(&trainer) else { return };
         if live.exit.is_none() {
-            live.exit = Some((exit, log_tail));
-            live.failure = failure;
+            live.exit = Some(Box::new((exit, log_tail)));
+            live.failure = failure.map(Box::new);
             if planted::is("exit-without-drain") {
                 return self.happen(now, Due::Exit(trainer));
             }
@@ -34,7 +34,7 @@ impl Scheduler {
 
     pub(super) fn exit_due(&mut self, now: Instant, trainer: TrainerNo) {
         let exit = self.trainers.get_mut(&trainer).and_then(|live| live.exit.take());
-        if let Some((exit, log_tail)) = exit {
+        if let Some((exit, log_tail)) = exit.map(|exit| *exit) {
             self.bury(now, trainer, exit, &log_tail);
         }
     }
@@ -49,7 +49,7 @@ impl Scheduler {
         let endings: Vec<(DeliveryNo, Ending)> = self
             .in_hand(trainer)
             .map(|(delivery, task)| {
-                let ending = verdict(task.state, &exit, failure.as_ref(), signalled, connected);
+                let ending = verdict(task.state, &exit, failure.as_deref(), signalled, connected);
                 let first =
                     group.iter().fold(ending, |ending, group| group.explain(delivery, task.state, ending));
                 (delivery, first)
@@ -139,7 +139,7 @@ impl Scheduler {
 
     /// No Hello within `start_timeout`.
     pub(super) fn start_due(&mut self, now: Instant, trainer: TrainerNo) {
-        if self.trainers.get(&trainer).is_some_and(LiveTrainer::is_starting) {
+        if self.trainers.get(&trainer).is_some_and(|live| live.is_starting()) {
             self.climb(now, trainer, Rung::Killed);
         }
     }

@@ -64,9 +64,9 @@ pub(super) struct LiveTrainer {
     /// The process is being ended.
     pub(super) ladder: Option<Ladder>,
     /// The process has ended; its socket may still hold something.
-    pub(super) exit: Option<(Exit, String)>,
+    pub(super) exit: Option<Box<(Exit, String)>>,
     /// What is known of that beyond an exit code.
-    pub(super) failure: Option<TrainerFailure>,
+    pub(super) failure: Option<Box<TrainerFailure>>,
     /// What happens once its socket is drained.
     pub(super) awaiting: Vec<Due>,
     /// Where it is the primary of several processes.
@@ -111,8 +111,8 @@ pub(super) enum Step {
 }
 
 impl LiveTrainer {
-    pub(super) fn new(job: JobNo, service: Service) -> Self {
-        Self {
+    pub(super) fn new(job: JobNo, service: Service) -> Box<Self> {
+        Box::new(Self {
             job,
             service,
             connection: None,
@@ -131,7 +131,7 @@ impl LiveTrainer {
             failure: None,
             awaiting: Vec::new(),
             group: None,
-        }
+        })
     }
 
     /// Whether it can be given work, as far as the trainer goes.

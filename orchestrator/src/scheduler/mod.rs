@@ -78,7 +78,7 @@ pub struct Scheduler {
     /// Jobs that have not ended.
     jobs: BTreeMap<JobNo, LiveJob>,
     /// Trainers that have not ended.
-    trainers: BTreeMap<TrainerNo, LiveTrainer>,
+    trainers: BTreeMap<TrainerNo, Box<LiveTrainer>>,
     /// Each trainer's present connection, and no other.
     connections: BTreeMap<ConnectionNo, TrainerNo>,
     /// Those of replicas: whose they are, and of which rank.

@@ -1,6 +1,7 @@
 //! Another chance: tasks that ended without a result are queued again, and limits are changed, both by
 //! somebody's wish.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use trainwire_protocol::task::VerifiedTask;
@@ -54,7 +55,7 @@ impl Scheduler {
     pub(super) fn change(&mut self, now: Instant, ticket: Ticket, job: JobNo, spec: JobSpec) {
         let answer = match self.check_change(job, &spec) {
             Ok(true) => {
-                self.record(Record::LimitsChanged { job, spec: Box::new(spec) });
+                self.record(Record::LimitsChanged { job, spec: Arc::new(spec) });
                 self.settle(now, job);
                 Answer::Done
             }

@@ -3,7 +3,7 @@
 //! Only [`Durable::apply`] changes any of it, so that a replay of the journal gives the state that
 //! was lived. What a restart forgets (connections, deadlines, queues) is in `live.rs`.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use trainwire_protocol::id::Token;
@@ -43,8 +43,8 @@ pub struct Job {
     pub unfinished: usize,
     /// Trainers that never said Hello, since one last did.
     pub start_failures: u32,
-    /// Its trainers that have not ended.
-    pub trainers: BTreeSet<TrainerNo>,
+    /// Its trainers that have not ended, ascending.
+    pub trainers: Vec<TrainerNo>,
     /// All of its trainers.
     pub all_trainers: Vec<TrainerNo>,
     /// All of its deliveries.

@@ -2,6 +2,7 @@
 //! the same, so that whoever did not hear the answer can ask once more.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Instant;
 
 use trainwire_protocol::id::JobId;
@@ -58,7 +59,7 @@ impl Scheduler {
         }
 
         let job = JobNo(self.state.jobs.next());
-        self.record(Record::JobSubmitted { job, spec: Box::new(spec) });
+        self.record(Record::JobSubmitted { job, spec: Arc::new(spec) });
         self.jobs.insert(job, LiveJob::default());
         for task in tasks {
             self.queue_new(job, task);

@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use trainwire::job::{JobSpec, StopReason};
@@ -18,7 +19,7 @@ fn records() -> Vec<Record> {
     let mut spec = JobSpec::default();
     spec.environment.insert("SECRET".into(), "s3cret".into());
     vec![
-        Record::JobSubmitted { job: JobNo(1), spec: Box::new(spec) },
+        Record::JobSubmitted { job: JobNo(1), spec: Arc::new(spec) },
         Record::TaskSubmitted {
             task: TaskNo(1),
             job: JobNo(1),

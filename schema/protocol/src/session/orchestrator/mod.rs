@@ -133,7 +133,12 @@ impl OrchestratorSession {
 
     /// The next thing to know. Call until `None` after every `handle_*`.
     pub fn poll_event(&mut self) -> Option<OrchestratorEvent> {
-        self.events.pop_front()
+        let event = self.events.pop_front();
+        if event.is_none() {
+            // A trainer is silent most of its life: no memory is kept for what it might say.
+            self.events = VecDeque::new();
+        }
+        event
     }
 
     /// Appends what is to be sent: the Welcome, then Acks and Stops, then Delivers while the writer

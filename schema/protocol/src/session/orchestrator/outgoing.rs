@@ -14,7 +14,8 @@ use crate::session::outbox::WRITER_SIZE_BYTES_MAX;
 
 #[derive(Debug)]
 pub(super) struct Outgoing {
-    welcome: Option<Welcome>,
+    /// Once, so elsewhere.
+    welcome: Option<Box<Welcome>>,
     acks: Vec<AckEntry>,
     stops: Vec<Stop>,
     delivers: VecDeque<Queued>,
@@ -35,7 +36,7 @@ enum Queued {
 impl Outgoing {
     pub(super) fn new(welcome: Welcome) -> Self {
         Self {
-            welcome: Some(welcome),
+            welcome: Some(Box::new(welcome)),
             acks: Vec::new(),
             stops: Vec::new(),
             delivers: VecDeque::new(),
@@ -70,7 +71,7 @@ impl Outgoing {
 
     pub(super) fn transmit(&mut self, writer: &mut FrameWriter) -> Result<(), ProtocolError> {
         if let Some(welcome) = self.welcome.take() {
-            writer.push_to_trainer(&ToTrainer::Welcome(welcome))?;
+            writer.push_to_trainer(&ToTrainer::Welcome(*welcome))?;
         }
         while !self.acks.is_empty() {
             let later = self.acks.split_off(self.acks.len().min(ACKS_PER_FRAME));
@@ -93,6 +94,8 @@ impl Outgoing {
                 }
                 Some(Queued::Stop(stop)) => writer.push_to_trainer(&ToTrainer::Stop(stop))?,
                 None => {
+                    // Nor is memory kept for what it might be told.
+                    self.delivers = VecDeque::new();
                     if let Some(bye) = self.bye.take() {
                         writer.push_to_trainer(&ToTrainer::Bye(bye))?;
                     }
