@@ -18,7 +18,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: $(VENV)/installed ## train a sweep of digit classifiers with two trainers
@@ -97,6 +97,22 @@ lint-python: $(VENV)/installed $(VENV)/dev
 .PHONY: bench
 bench: $(VENV)/installed $(VENV)/dev $(BENCH_VENV)/installed ## measure beside floors and other ways; SECTION=sizes for one section
 	cargo run --locked --release -p trainwire-bench -- --others-python $(BENCH_VENV)/bin/python $(SECTION)
+
+.PHONY: bench-docs
+bench-docs: ## put the figures and pictures of the last full `make bench` into README.md and docs
+	cargo run --locked --release --quiet -p trainwire-bench -- docs
+
+.PHONY: micro
+micro: ## time single operations of codec, verifier, Sessions, Scheduler
+	cargo bench --locked -p trainwire-micro
+
+.PHONY: instructions
+instructions: ## count their instructions under valgrind: fails where they have grown
+	cargo run --locked --release --quiet -p trainwire-micro --bin instructions -- compare
+
+.PHONY: instructions-accept
+instructions-accept: ## write down the counts of this compiler as those to compare with
+	cargo run --locked --release --quiet -p trainwire-micro --bin instructions -- accept
 
 # What the other contestants import; one that cannot be installed is skipped by the benchmark.
 $(BENCH_VENV)/installed: tests/benches/contestants/requirements.txt

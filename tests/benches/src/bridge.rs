@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use tokio::runtime::{Builder, Runtime};
 use trainwire::record::{Ending, Metrics, Record, Scalar};
-use trainwire::{Config, EventStream, Job, JobHandle, Orchestrator, TaskBuffer, TrainingTask, What};
+use trainwire::{Config, EventStream, Job, JobHandle, Orchestrator, TrainingTask, What};
 use trainwire_bench_harness::{
     Answer, Contestant, EPOCHS, STREAM_WINDOW, Setup, Task, Transfer, next_line, now_ns, pin,
 };
@@ -21,6 +21,8 @@ pub enum Journal {
 #[derive(Clone, Copy)]
 pub struct Variant {
     pub journal: Journal,
+    /// Its large tasks share memory, rather than have sealed memory of their own.
+    pub slab: bool,
 }
 
 pub struct Bridge {
@@ -48,6 +50,7 @@ async fn start(setup: &Setup, variant: Variant, folder: &Path) -> (JobHandle, Ev
             Journal::Disk => Some(folder.join("state")),
         },
         socket_dir: folder.to_owned(),
+        unfinished_bytes_max: 8 << 30,
         ..Config::default()
     })
     .await
@@ -55,11 +58,14 @@ async fn start(setup: &Setup, variant: Variant, folder: &Path) -> (JobHandle, Ev
     let path = |path: &Path| path.to_str().expect("a path in UTF-8").to_owned();
     let command =
         [path(&setup.python), path(&setup.receivers.join("trainer.py")), setup.cores.worker().to_string()];
-    let job = Job::new("bench")
+    let mut job = Job::new("bench")
         .expect("a job id")
         .command(command)
         .window(u32::try_from(STREAM_WINDOW).expect("small"))
         .open();
+    if variant.slab {
+        job = job.slab(SLAB_SIZE_BYTES);
+    }
     let job = orchestrator.submit(job).await.expect("the job is taken");
     let mut events = job.events();
     // An open job starts its trainer with its first task.
@@ -95,7 +101,8 @@ impl Contestant for Bridge {
     fn transfer(&mut self, task: Task, in_place: bool) -> Transfer {
         self.runtime.block_on(async {
             let asked_ns = now_ns();
-            let (produced_ns, task) = if in_place { produce_in_place(&task) } else { produce_on_heap(&task) };
+            let (produced_ns, task) =
+                if in_place { produce_in_place(&self.job, &task) } else { produce_on_heap(&task) };
             self.job.submit(task).await.expect("the task is taken");
             let answer = Self::next_answer(&mut self.events).await;
             Transfer { asked_ns, produced_ns, answer, answered_ns: now_ns() }
@@ -133,6 +140,9 @@ impl Contestant for Bridge {
 
 impl Drop for Bridge {
     fn drop(&mut self) {
+        if let Some(usage) = self.job.slab_usage() {
+            assert_eq!(usage.fallbacks, 0, "every large task found room in the slab");
+        }
         let ended = self.runtime.block_on(async {
             self.job.close().await?;
             self.job.outcome().await
@@ -141,8 +151,8 @@ impl Drop for Bridge {
     }
 }
 
-fn produce_in_place(task: &Task) -> (u64, TrainingTask) {
-    let buffer = TaskBuffer::new(task.task_id(), task.model_name(), task.size_bytes);
+fn produce_in_place(job: &JobHandle, task: &Task) -> (u64, TrainingTask) {
+    let buffer = job.task_buffer(task.task_id(), task.model_name(), task.size_bytes);
     let mut buffer = buffer.expect("memory for it").max_epochs(EPOCHS);
     task.fill(buffer.as_mut_slice());
     let produced_ns = now_ns();
@@ -187,3 +197,7 @@ pub fn scratch() -> PathBuf {
     std::fs::create_dir_all(&folder).expect("the target folder");
     folder
 }
+
+/// Two of the largest tasks, as the trainer looks at one until it is given the next, and what smaller ones
+/// leave between them.
+const SLAB_SIZE_BYTES: u64 = 3 << 30;

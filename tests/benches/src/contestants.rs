@@ -17,7 +17,8 @@ pub struct Contestant {
     program: Program,
     /// Tasks can be produced where they are sent from.
     pub in_place: bool,
-    /// Larger ones are not measured.
+    /// Smaller and larger ones are not measured.
+    pub size_bytes_min: usize,
     pub size_bytes_max: usize,
 }
 
@@ -37,6 +38,7 @@ pub const FLOOR: Contestant = Contestant {
     label: "floor: bare socket",
     program: Program::Own,
     in_place: false,
+    size_bytes_min: 0,
     size_bytes_max: GIB,
 };
 
@@ -45,11 +47,20 @@ pub const TRAINWIRE: Contestant = Contestant {
     label: "trainwire",
     program: Program::Own,
     in_place: true,
+    size_bytes_min: 0,
     size_bytes_max: GIB,
 };
 
 pub const TRAINWIRE_DISK: Contestant =
     Contestant { name: "trainwire-disk", label: "trainwire, journal on disk", ..TRAINWIRE };
+
+/// Its large tasks in memory that is used again.
+pub const TRAINWIRE_SLAB: Contestant = Contestant {
+    name: "trainwire-slab",
+    label: "trainwire, slab",
+    size_bytes_min: 64 << 10, // others go through the socket
+    ..TRAINWIRE
+};
 
 pub const OTHERS: [Contestant; 6] = [
     other("iceoryx2", "iceoryx2", true, GIB, true),
@@ -68,12 +79,19 @@ const fn other(
     size_bytes_max: usize,
     in_place: bool,
 ) -> Contestant {
-    Contestant { name, label, program: Program::Other { feature }, in_place, size_bytes_max }
+    Contestant {
+        name,
+        label,
+        program: Program::Other { feature },
+        in_place,
+        size_bytes_min: 0,
+        size_bytes_max,
+    }
 }
 
 /// For people; a name that is none stands for itself.
 pub fn label(name: &str) -> &str {
-    let all = [FLOOR, TRAINWIRE, TRAINWIRE_DISK].into_iter().chain(OTHERS);
+    let all = [FLOOR, TRAINWIRE, TRAINWIRE_DISK, TRAINWIRE_SLAB].into_iter().chain(OTHERS);
     all.into_iter().find(|contestant| contestant.name == name).map_or(name, |contestant| contestant.label)
 }
 

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 pub struct Report {
     /// Processor, cores, kernel.
     pub machine: String,
-    /// Of the two interpreters and the main packages.
-    pub python: String,
+    /// Versions of the compiler, the interpreter and the main packages.
+    pub software: String,
     pub skipped: Vec<Skipped>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub latency: Vec<Latency>,
@@ -27,8 +27,26 @@ pub struct Report {
     pub restarts: Vec<Restart>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub import: Option<Import>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sockets: Vec<Sockets>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idle: Option<Idle>,
+}
+
+/// As many jobs as the descriptor limit allows, each with a socket and a trainer of its own.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Sockets {
+    pub contestant: String,
+    pub jobs: usize,
+    /// From the first connection until the last trainer has its first task.
+    pub first_tasks_per_second: f64,
+    /// CPU time of the server meanwhile.
+    pub cpu_us_per_job: f64,
+    /// Resident, from before the first job until all trainers have started.
+    pub bytes_per_job: f64,
+    pub heartbeats_per_second: f64,
+    /// Of one core, for 10,000 heartbeats a second.
+    pub core_share: f64,
 }
 
 /// Tasks of 256 bytes into an open job, answered when they are on the disk.

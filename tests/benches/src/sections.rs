@@ -8,11 +8,13 @@ mod memory;
 mod reports;
 mod restart;
 mod sizes;
+mod sockets;
 mod submissions;
 mod throughput;
 
 pub use idle::serve as serve_idle;
 pub use restart::serve as serve_restart;
+pub use sockets::serve as serve_sockets;
 
 use trainwire_bench_harness::{Command, Cores, Reply, Transfers};
 
@@ -25,31 +27,45 @@ pub struct Run {
     pub skipped: Vec<Skipped>,
 }
 
-/// Measures, and puts what it found into its place.
-type Section = fn(&mut Run, &mut Report);
+/// Something to measure.
+pub struct Section {
+    /// As it is asked for.
+    pub name: &'static str,
+    /// Of its figures in `bench.json`.
+    pub key: &'static str,
+    /// Whether other contestants take part.
+    beside_others: bool,
+    /// Measures, and puts what it found into its place.
+    pub measure: fn(&mut Run, &mut Report),
+}
 
-/// By name, in the order in which they run.
-pub const SECTIONS: [(&str, Section); 9] = [
-    ("latency", |run, report| report.latency = latency::measure(run)),
-    ("sizes", |run, report| report.sizes = sizes::measure(run)),
-    ("throughput", |run, report| report.throughput = throughput::measure(run)),
-    ("reports", |run, report| report.reports = reports::measure(&run.pythons.own)),
-    ("memory", |run, report| report.memory = memory::measure(run)),
-    ("import", |run, report| report.import = Some(import::measure(&run.pythons.own))),
-    ("submissions", |_, report| report.submissions = Some(submissions::measure())),
-    ("restart", |_, report| report.restarts = restart::measure()),
-    ("idle", |_, report| report.idle = Some(idle::measure())),
+/// In the order in which they run.
+pub const SECTIONS: [Section; 10] = [
+    beside_others("latency", "latency", |run, report| report.latency = latency::measure(run)),
+    beside_others("sizes", "sizes", |run, report| report.sizes = sizes::measure(run)),
+    beside_others("throughput", "throughput", |run, report| report.throughput = throughput::measure(run)),
+    alone("reports", "reports", |run, report| report.reports = reports::measure(&run.pythons.own)),
+    beside_others("memory", "memory", |run, report| report.memory = memory::measure(run)),
+    alone("import", "import", |run, report| report.import = Some(import::measure(&run.pythons.own))),
+    alone("submissions", "submissions", |_, report| report.submissions = Some(submissions::measure())),
+    alone("restart", "restarts", |_, report| report.restarts = restart::measure()),
+    alone("sockets", "sockets", |_, report| report.sockets = sockets::measure()),
+    alone("idle", "idle", |_, report| report.idle = Some(idle::measure())),
 ];
 
-/// Sections without other contestants.
-const ALONE: [&str; 5] = ["reports", "import", "submissions", "restart", "idle"];
+const fn beside_others(name: &'static str, key: &'static str, measure: fn(&mut Run, &mut Report)) -> Section {
+    Section { name, key, beside_others: true, measure }
+}
+
+const fn alone(name: &'static str, key: &'static str, measure: fn(&mut Run, &mut Report)) -> Section {
+    Section { name, key, beside_others: false, measure }
+}
 
 impl Run {
     /// Builds the contestants, if there is a section that they are wanted for.
-    pub fn new(pythons: Pythons, wanted: &[String]) -> Self {
+    pub fn new(pythons: Pythons, wanted: &[&Section]) -> Self {
         let mut run = Self { pythons, skipped: Vec::new() };
-        let alone = |section: &String| ALONE.contains(&section.as_str());
-        if !wanted.is_empty() && wanted.iter().all(alone) {
+        if !wanted.iter().any(|section| section.beside_others) {
             return run;
         }
         for (contestant, reason) in contestants::build() {

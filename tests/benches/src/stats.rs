@@ -1,4 +1,8 @@
-//! Medians, and the machine they were measured on.
+//! Medians, and what they were measured on.
+
+use std::process::Command;
+
+use crate::contestants::Pythons;
 
 /// The value below which a share of the sample lies, e.g. 0.5 for the median. Sorts the sample.
 pub fn quantile(sample: &mut [f64], share: f64) -> f64 {
@@ -26,3 +30,31 @@ pub fn machine() -> String {
     let kernel: String = kernel.chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
     format!("{model}, {cores} cores, Linux {kernel}")
 }
+
+/// Versions of what takes part.
+pub fn software(pythons: &Pythons) -> String {
+    let said = |command: &mut Command| {
+        let output = command.output().map(|output| output.stdout).unwrap_or_default();
+        String::from_utf8_lossy(&output).trim().to_owned()
+    };
+    let rust = said(Command::new("rustc").arg("-V"));
+    let rust = rust.split(" (").next().unwrap_or_default().replace("rustc", "Rust");
+    let own = said(Command::new(&pythons.own).args(["-c", VERSIONS, "numpy"]));
+    let others = ["grpcio", "iceoryx2", "pyzmq", "msgspec", "flatbuffers"];
+    let others = said(Command::new(&pythons.others).args(["-c", VERSIONS]).args(others));
+    let others = others.split_once(", ").map_or("", |(_, packages)| packages);
+    [&rust, &own, others].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(", ")
+}
+
+/// Of the interpreter and of those of the packages named that are installed.
+const VERSIONS: &str = "
+import platform, sys
+from importlib.metadata import PackageNotFoundError, version
+found = ['Python ' + platform.python_version()]
+for package in sys.argv[1:]:
+    try:
+        found.append(f'{package} {version(package)}')
+    except PackageNotFoundError:
+        pass
+print(', '.join(found))
+";

@@ -7,8 +7,8 @@ use crate::report::Report;
 
 /// All sections that were measured.
 pub fn markdown(report: &Report) -> String {
-    let mut out = format!("{}; medians.\n", report.machine);
-    for part in [latency, sizes, throughput, reports, memory, durable, rest] {
+    let mut out = format!("{}; {}; medians.\n", report.machine, report.software);
+    for part in [latency, sizes, throughput, reports, memory, sockets, durable, rest] {
         part(report, &mut out).expect("a String takes all");
     }
     for skipped in &report.skipped {
@@ -78,7 +78,7 @@ fn throughput(report: &Report, out: &mut String) -> std::fmt::Result {
     }
     writeln!(out, "\n### Small tasks a second, up to 64 unanswered, two cores\n\n| | |\n| --- | --- |")?;
     for row in &report.throughput {
-        writeln!(out, "| {} | {:.0} |", label(&row.contestant), row.tasks_per_second)?;
+        writeln!(out, "| {} | {} |", label(&row.contestant), grouped(row.tasks_per_second))?;
     }
     Ok(())
 }
@@ -86,9 +86,9 @@ fn throughput(report: &Report, out: &mut String) -> std::fmt::Result {
 fn durable(report: &Report, out: &mut String) -> std::fmt::Result {
     if let Some(row) = &report.submissions {
         writeln!(out, "\n### Durable submissions a second\n\n| | |\n| --- | --- |")?;
-        writeln!(out, "| a thousand tasks at a time | {:.0} |", row.batched_per_second)?;
-        writeln!(out, "| one by one, {} clients | {:.0} |", row.clients, row.one_by_one_per_second)?;
-        writeln!(out, "| fsyncs of a page on the same disk | {:.0} |", row.fsyncs_per_second)?;
+        writeln!(out, "| a thousand tasks at a time | {} |", grouped(row.batched_per_second))?;
+        writeln!(out, "| one by one, {} clients | {} |", row.clients, grouped(row.one_by_one_per_second))?;
+        writeln!(out, "| fsyncs of a page on the same disk | {} |", grouped(row.fsyncs_per_second))?;
     }
     if !report.restarts.is_empty() {
         writeln!(out, "\n### A start, by what is in the journal\n")?;
@@ -99,7 +99,13 @@ fn durable(report: &Report, out: &mut String) -> std::fmt::Result {
     }
     for row in &report.restarts {
         let mib = row.peak_bytes / f64::from(1 << 20);
-        writeln!(out, "| {} | {} | {:.2} | {mib:.0} MiB |", row.finished, row.queued, row.seconds)?;
+        writeln!(
+            out,
+            "| {} | {} | {:.2} | {mib:.0} MiB |",
+            grouped(row.finished as f64),
+            grouped(row.queued as f64),
+            row.seconds
+        )?;
     }
     Ok(())
 }
@@ -116,7 +122,12 @@ fn reports(report: &Report, out: &mut String) -> std::fmt::Result {
     for row in &report.reports {
         let name = label(&row.contestant);
         let thinned = 100.0 * row.thinned;
-        writeln!(out, "| {name} | {:.3} µs | {:.0} | {thinned:.1} % |", row.cpu_us, row.rows_per_second)?;
+        writeln!(
+            out,
+            "| {name} | {:.3} µs | {} | {thinned:.1} % |",
+            row.cpu_us,
+            grouped(row.rows_per_second)
+        )?;
     }
     Ok(())
 }
@@ -132,6 +143,22 @@ fn memory(report: &Report, out: &mut String) -> std::fmt::Result {
     for row in &report.memory {
         let mib = row.peak_growth_bytes as f64 / f64::from(1 << 20);
         writeln!(out, "| {} | {mib:.1} MiB |", label(&row.contestant))?;
+    }
+    Ok(())
+}
+
+fn sockets(report: &Report, out: &mut String) -> std::fmt::Result {
+    let Some(row) = report.sockets.first() else { return Ok(()) };
+    writeln!(out, "\n### {} jobs in one process, each with a socket and a trainer\n", row.jobs)?;
+    writeln!(
+        out,
+        "| | first tasks a second | CPU of the server each | memory each | of a core, for 10,000 heartbeats a second |\n| --- | --- | --- | --- | --- |"
+    )?;
+    for row in &report.sockets {
+        let name = label(&row.contestant);
+        let (cpu, kib, share) = (row.cpu_us_per_job, row.bytes_per_job / 1024.0, 100.0 * row.core_share);
+        let rate = grouped(row.first_tasks_per_second);
+        writeln!(out, "| {name} | {rate} | {cpu:.1} µs | {kib:.2} KiB | {share:.1} % |")?;
     }
     Ok(())
 }
@@ -152,23 +179,37 @@ fn rest(report: &Report, out: &mut String) -> std::fmt::Result {
     Ok(())
 }
 
-fn micros(micros: f64) -> String {
+pub fn micros(micros: f64) -> String {
     match micros {
         ..100.0 => format!("{micros:.1} µs"),
         ..1_000.0 => format!("{micros:.0} µs"),
         ..100_000.0 => format!("{:.2} ms", micros / 1e3),
-        _ => format!("{:.0} ms", micros / 1e3),
+        ..1_000_000.0 => format!("{:.0} ms", micros / 1e3),
+        _ => format!("{:.1} s", micros / 1e6),
     }
 }
 
 /// Sizes just below a power of two leave room for the fields; they are called by it.
-fn bytes(size_bytes: usize) -> String {
+pub fn bytes(size_bytes: usize) -> String {
     match size_bytes {
         ..=1_023 => format!("{size_bytes} B"),
         1_024..=1_048_575 => format!("{} KiB", size_bytes.div_ceil(1 << 10)),
         1_048_576..=1_073_741_823 => format!("{} MiB", size_bytes >> 20),
         _ => format!("{} GiB", size_bytes >> 30),
     }
+}
+
+/// With commas between thousands.
+pub fn grouped(number: f64) -> String {
+    let digits = format!("{number:.0}");
+    let mut out = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
 }
 
 #[cfg(test)]
@@ -178,6 +219,8 @@ mod tests {
     #[test]
     fn units_fit_their_numbers() {
         assert_eq!(["9.9 µs", "123 µs", "1.23 ms", "250 ms"], [9.94, 123.4, 1234.0, 250_000.0].map(micros));
+        assert_eq!([999_000.0, 5_694_000.0].map(micros), ["999 ms", "5.7 s"]);
+        assert_eq!([999.4, 1_000.0, 1_234_567.0].map(grouped), ["999", "1,000", "1,234,567"]);
         assert_eq!(["160 B", "64 KiB", "1 MiB", "1 GiB"], [160, 65_280, 1 << 20, 1 << 30].map(bytes));
     }
 }

@@ -10,6 +10,7 @@ mod clock;
 mod command;
 mod contestant;
 mod cores;
+mod process;
 mod receiver;
 mod task;
 
@@ -17,5 +18,6 @@ pub use clock::now_ns;
 pub use command::{Command, Reply, Setup, Transfers};
 pub use contestant::{Contestant, Duplex, STREAM_WINDOW, Transfer, next_line, serve};
 pub use cores::{Cores, pin};
+pub use process::{cpu_time, resident_bytes};
 pub use receiver::Receiver;
 pub use task::{Answer, EPOCHS, Task, Work};

@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
-use crate::Setup;
+use crate::{Setup, resident_bytes};
 
 /// A process that ends with this value.
 pub struct Receiver(Child);
@@ -52,10 +52,7 @@ pub(crate) fn reset_peak(pid: u32) -> u64 {
     peak(pid)
 }
 
-/// The most that was ever resident, in bytes (`VmHWM`).
+/// The most that was ever resident, in bytes.
 pub(crate) fn peak(pid: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("every process has one");
-    let kib: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
-    kib * 1024
+    resident_bytes(pid, "VmHWM")
 }

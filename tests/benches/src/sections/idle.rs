@@ -2,25 +2,21 @@
 //! as many heartbeats.
 //!
 //! Servers are processes of their own (this program again), so that their CPU time is theirs alone.
-//! The trainers are the protocol's own `TrainerSession`s on real sockets, driven by one thread: 200
-//! interpreters would measure the machine's memory.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use tokio::io::AsyncReadExt;
 use tokio::net::UnixListener;
 use trainwire::{Config, Job, Orchestrator, TrainingTask};
-use trainwire_protocol::frame::{FrameReader, FrameWriter, ReaderLimits};
-use trainwire_protocol::id::{Instance, JobId};
-use trainwire_protocol::message::Role;
-use trainwire_protocol::session::{Identity, OutboxLimits, TrainerEvent, TrainerSession};
+use trainwire_bench_harness::cpu_time;
 
 use crate::report::Idle;
 use crate::stats::median;
+use crate::trainers::{Tools, Trainer, connect};
 
 /// Trainers that beat once a second.
 const TRAINERS: usize = 200;
@@ -62,13 +58,14 @@ fn cpu_ms_per_second(server: Server, seconds: u64) -> f64 {
         .arg(folder.path())
         .spawn()
         .expect("the server starts");
-    let mut trainers: Vec<Trainer> =
-        (0..TRAINERS).map(|number| Trainer::connect(&socket, number, server)).collect();
+    let mut tools = Tools::default();
+    let mut trainers: Vec<Beating> =
+        (0..TRAINERS).map(|number| Beating::start(&socket, number, server, &mut tools)).collect();
     // Everything up to here (hello, welcome, deliver, started) is not what is measured.
-    beat(&mut trainers, Duration::from_secs(3));
-    let before = cpu_time(&process);
-    beat(&mut trainers, Duration::from_secs(seconds));
-    let spent = cpu_time(&process) - before;
+    beat(&mut trainers, &mut tools, Duration::from_secs(3));
+    let before = cpu_time(process.id());
+    beat(&mut trainers, &mut tools, Duration::from_secs(seconds));
+    let spent = cpu_time(process.id()) - before;
     process.kill().and_then(|()| process.wait()).expect("the server is ours");
     spent.as_secs_f64() * 1e3 / seconds as f64
 }
@@ -107,70 +104,23 @@ async fn serve_bare(socket: PathBuf) {
     }
 }
 
-struct Trainer {
-    stream: UnixStream,
-    session: TrainerSession,
-    reader: FrameReader,
-    writer: FrameWriter,
-    bare: bool,
+/// What beats.
+enum Beating {
+    /// Writes the bytes of a heartbeat.
+    Bare(UnixStream),
+    Trainer(Box<Trainer>),
 }
 
-impl Trainer {
-    fn connect(socket: &Path, number: usize, server: Server) -> Self {
-        let stream = loop {
-            match UnixStream::connect(socket) {
-                Ok(stream) => break stream,
-                Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
-                    std::thread::sleep(Duration::from_millis(10));
-                }
-                Err(error) => panic!("{}: {error}", socket.display()),
-            }
-        };
-        stream.set_nonblocking(true).expect("a socket");
-        let identity = Identity {
-            job_id: JobId::new("idle").expect("a job id"),
-            token: None,
-            instance: Instance(number as u128 + 1),
-            role: Role::Primary,
-            rank: 0,
-            world_size: 0,
-            restart: 0,
-            version: "bench".into(),
-            can_dump_stacks: false,
-        };
-        let mut session = TrainerSession::new(identity, OutboxLimits::default());
-        session.connected(Instant::now());
-        Self {
-            stream,
-            session,
-            reader: FrameReader::new(ReaderLimits::default()),
-            writer: FrameWriter::default(),
-            bare: matches!(server, Server::Bare),
-        }
-    }
-
-    fn turn(&mut self, now: Instant) {
-        while let Ok(count @ 1..) = self.stream.read(self.reader.spare()) {
-            self.reader.advance(count);
-            while let Some(frame) = self.reader.next().expect("frames of our own orchestrator") {
-                self.session.handle_frame(now, &frame).expect("messages of our own orchestrator");
-            }
-        }
-        while let Some(event) = self.session.poll_event() {
-            if let TrainerEvent::Delivered(delivered) = event {
-                self.session.start(now, delivered.deliver.delivery);
-            }
-        }
-        self.session.handle_timeout(now).expect("in time");
-        self.session.poll_transmit(now, &mut self.writer).expect("messages that fit");
-        while !self.writer.is_empty() {
-            let count = self.stream.write_vectored(&self.writer.io_slices()).expect("room for a heartbeat");
-            self.writer.advance(count);
+impl Beating {
+    fn start(socket: &Path, number: usize, server: Server, tools: &mut Tools) -> Self {
+        match server {
+            Server::Bare => Self::Bare(connect(socket)),
+            Server::Orchestrator => Self::Trainer(Box::new(Trainer::connect(socket, "idle", number, tools))),
         }
     }
 }
 
-fn beat(trainers: &mut [Trainer], time: Duration) {
+fn beat(trainers: &mut [Beating], tools: &mut Tools, time: Duration) {
     const HEARTBEAT: [u8; 56] = [0; 56];
     let end = Instant::now() + time;
     let mut next_bare = Instant::now();
@@ -182,20 +132,15 @@ fn beat(trainers: &mut [Trainer], time: Duration) {
             next_bare = now + Duration::from_secs(1);
         }
         for trainer in trainers.iter_mut() {
-            match trainer.bare {
-                true if beat_bare => trainer.stream.write_all(&HEARTBEAT).expect("room for a heartbeat"),
-                true => {}
-                false => trainer.turn(now),
+            match trainer {
+                Beating::Bare(stream) if beat_bare => {
+                    stream.write_all(&HEARTBEAT).expect("room for a heartbeat");
+                }
+                Beating::Bare(_) => {}
+                Beating::Trainer(trainer) => drop(trainer.turn(now, tools)),
             }
             // Spread over the second, as processes would be.
             std::thread::sleep(Duration::from_micros(250));
         }
     }
-}
-
-/// User and system time, from `/proc/{pid}/schedstat`-precise counters.
-fn cpu_time(process: &Child) -> Duration {
-    let text = std::fs::read_to_string(format!("/proc/{}/schedstat", process.id())).expect("it runs");
-    let nanos = text.split_whitespace().next().and_then(|field| field.parse().ok()).expect("a number");
-    Duration::from_nanos(nanos)
 }

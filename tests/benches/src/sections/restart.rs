@@ -5,6 +5,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use trainwire::{Config, Job, Orchestrator, StopReason, TrainingTask};
+use trainwire_bench_harness::resident_bytes;
 
 use crate::report::Restart;
 
@@ -50,7 +51,7 @@ pub fn serve(folder: &Path) {
         let begin = Instant::now();
         let orchestrator = Orchestrator::start(config(folder)).await.expect("an orchestrator");
         let seconds = begin.elapsed().as_secs_f64();
-        println!("{seconds} {}", peak_bytes());
+        println!("{seconds} {}", resident_bytes(std::process::id(), "VmHWM"));
         orchestrator.shutdown().await;
     });
 }
@@ -62,11 +63,4 @@ fn config(folder: &Path) -> Config {
         unfinished_tasks_max: 2_000_000,
         ..Config::default()
     }
-}
-
-fn peak_bytes() -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<f64>().ok());
-    kib.unwrap_or(f64::NAN) * 1024.0
 }

@@ -4,7 +4,7 @@ use trainwire_bench_harness::{Command, Cores, Transfers, Work};
 
 use super::Run;
 use super::latency::INLINE_BYTES;
-use crate::contestants::{FLOOR, TRAINWIRE};
+use crate::contestants::{FLOOR, TRAINWIRE, TRAINWIRE_SLAB};
 use crate::report::Size;
 use crate::stats::quantile;
 
@@ -30,13 +30,13 @@ const ROUNDS: usize = 5;
 const SLOW_SECONDS: f64 = 2.0;
 
 pub fn measure(run: &mut Run) -> Vec<Size> {
-    let mut contestants = run.start(&[FLOOR, TRAINWIRE], Cores::Two);
+    let mut contestants = run.start(&[FLOOR, TRAINWIRE, TRAINWIRE_SLAB], Cores::Two);
     let mut rows = Vec::new();
     for (size_bytes, count) in SIZES {
         let mut lines: Vec<Line> = Vec::new();
         for (at, contestant) in contestants.iter().enumerate() {
             let contestant = contestant.contestant;
-            if size_bytes <= contestant.size_bytes_max {
+            if (contestant.size_bytes_min..=contestant.size_bytes_max).contains(&size_bytes) {
                 lines.push(Line {
                     contestant: at,
                     in_place: false,
