@@ -63,7 +63,7 @@ $(FRAMEWORKS_VENV)/installed: $(SOURCES) tests/frameworks/requirements.txt requi
 	@touch $@
 
 .PHONY: faults
-faults: $(VENV)/installed ## what goes wrong: 10,000 simulated seeds, kills, failing disks, lost messages (TRAINWIRE_FAULTS=sample: minutes)
+faults: $(VENV)/installed ## what goes wrong: 10,000 simulated seeds, 2,000 kills, failing disks, lost messages
 	TRAINWIRE_SEEDS=$${TRAINWIRE_SEEDS:-10000} TRAINWIRE_FAULTS=$${TRAINWIRE_FAULTS:-full} \
 		cargo test --locked --profile faults -p trainwire-tests --test simulation --test faults -- --nocapture --test-threads=2
 

@@ -1,43 +1,56 @@
-//! The orchestrator, killed at any of its system calls, and started again.
+//! The orchestrator, killed at any of its system calls and started again, and killed at any call of that start.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::BTreeMap;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Output, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tempfile::TempDir;
-use trainwire::{Config, Orchestrator};
-
-use crate::reader::Promise;
-use crate::trainer::Trainers;
+use crate::lives::Lives;
 use crate::{Extent, journal, life};
 use trainwire_tests::Strace;
 
 #[test]
 fn wherever_it_is_killed_the_next_one_keeps_every_promise() {
     let Some(strace) = Strace::find() else { return };
-    let calls = calls(strace);
-    let points: Vec<_> = calls.iter().flat_map(|(call, most)| (1..=*most).map(move |n| (call, n))).collect();
-    // Spread over all calls alike.
-    let wanted = if Extent::asked() == Extent::Full { POINTS } else { 40 };
-    let step = points.len().div_ceil(wanted).max(1);
-    let (next, killed) = (AtomicU64::new(0), AtomicU64::new(0));
+    let (first, mut again) = (Points::of(&calls(strace)), Points::of(&calls_again(strace)));
+    // The more was done before, the less is done again: late ones would be missed.
+    again.forget_late();
+    let full = Extent::asked() == Extent::Full;
+    let (wanted, every) = if full { (KILLS, first.steps.len()) } else { (40, 0) };
+    let (next, killed) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let work = || {
-        while let Some((call, n)) = usize::try_from(next.fetch_add(1, Ordering::Relaxed))
-            .ok()
-            .and_then(|place| points.get(place * step))
-        {
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if number >= every && killed.load(Ordering::Relaxed) >= wanted {
+                return;
+            }
+            assert!(number < every + wanted, "most points are not reached");
             let mut lives = Lives::new();
-            let first = lives.live(|command| strace.inject(command, call, &format!("signal=KILL:when={n}")));
-            killed.fetch_add(u64::from(!first.status.success()), Ordering::Relaxed);
-            lives.end_well(&format!("killed at {call} {n}"));
+            let restarts = (0..RESTARTS).map(|restart| again.get(number * RESTARTS + restart, full));
+            let points: Vec<_> = [first.get(number, full)].into_iter().chain(restarts).collect();
+            for Point { call, nth } in &points {
+                let ended =
+                    lives.live(|command| strace.inject(command, call, &format!("signal=KILL:when={nth}")));
+                let killed_now = was_killed(&ended);
+                assert!(killed_now || ended.status.success(), "{points:?}: {ended:?}");
+                killed.fetch_add(usize::from(killed_now), Ordering::Relaxed);
+            }
+            lives.end_well(&format!("{points:?}"));
         }
     };
     std::thread::scope(|scope| {
-        (0..4).map(|_| scope.spawn(work)).for_each(drop);
+        (0..WORKERS).map(|_| scope.spawn(work)).for_each(drop);
     });
-    let killed = killed.into_inner();
-    eprintln!("{} points of {}, {killed} of them deadly", points.len() / step, points.len());
-    assert!(killed * 3 > (points.len() / step) as u64, "most points are not reached");
+    eprintln!(
+        "kills: {} of the orchestrator, in {} folders; {} steps that write or send, each of them in a first life, \
+         {} other calls; as it starts again {} and {}",
+        killed.into_inner(),
+        next.into_inner() - WORKERS,
+        first.steps.len(),
+        first.others.len(),
+        again.steps.len(),
+        again.others.len()
+    );
 }
 
 #[test]
@@ -53,7 +66,8 @@ fn of_two_that_start_at_once_exactly_one_has_the_state_folder() {
             .collect();
         let outputs: Vec<_> =
             commands.into_iter().map(|child| child.wait_with_output().expect("a process")).collect();
-        let (state, mut promises) = (lives.state(), lives.trainers.end().promises);
+        let state = lives.state();
+        let (_folder, mut promises) = lives.end();
         let locked = |output: &&Output| String::from_utf8_lossy(&output.stdout).contains("state_dir_locked");
         // One that comes when the first is through finds everything over.
         let well = outputs.iter().filter(|output| output.status.success()).count();
@@ -64,91 +78,91 @@ fn of_two_that_start_at_once_exactly_one_has_the_state_folder() {
     }
 }
 
-/// Which calls a life makes, and how many of each.
-pub(crate) fn calls(strace: Strace) -> std::collections::BTreeMap<String, u32> {
-    let lives = Lives::new();
-    let calls = strace.calls(&life::command(lives.folder.path()), &lives.folder.path().join("log"));
-    lives.trainers.end();
-    calls
+/// Which calls a life makes, and how many of each a thread makes at most.
+pub(crate) fn calls(strace: Strace) -> BTreeMap<String, u32> {
+    counted(strace, &Lives::new())
 }
 
-/// Lives of orchestrators in one folder, and trainers that outlive them.
-pub(crate) struct Lives {
-    folder: TempDir,
-    trainers: Trainers,
-    promises: Vec<Promise>,
+/// The same of a life that goes on with what another was killed at.
+fn calls_again(strace: Strace) -> BTreeMap<String, u32> {
+    let mut lives = Lives::new();
+    let first = lives.live(|command| strace.inject(command, "fsync", "signal=KILL:when=12"));
+    assert!(was_killed(&first), "{first:?}");
+    counted(strace, &lives)
 }
 
-impl Lives {
-    pub(crate) fn new() -> Self {
-        let folder = tempfile::Builder::new().prefix("tw-").tempdir().expect("a folder");
-        let socket = folder.path().join(format!("ai-task-sock-{}", life::ATTACHED));
-        let trainers = Trainers::start(socket, life::ATTACHED, None);
-        Self { folder, trainers, promises: Vec::new() }
+fn counted(strace: Strace, lives: &Lives) -> BTreeMap<String, u32> {
+    strace.calls(&life::command(lives.folder.path()), &lives.folder.path().join("log"))
+}
+
+/// `strace` and `timeout` end as what they run.
+fn was_killed(output: &Output) -> bool {
+    output.status.signal() == Some(9)
+}
+
+/// Where a life can be killed.
+struct Points {
+    /// At every step to the disk or to a trainer.
+    steps: Vec<Point>,
+    others: Vec<Point>,
+}
+
+/// The nth of these calls in whichever thread comes to it first.
+#[derive(Clone, Debug)]
+struct Point {
+    call: String,
+    nth: u32,
+}
+
+impl Points {
+    fn of(calls: &BTreeMap<String, u32>) -> Self {
+        let all =
+            calls.iter().flat_map(|(call, most)| (1..=*most).map(|nth| Point { call: call.clone(), nth }));
+        let (steps, others) = all.partition(|point| STEPS.contains(&point.call.as_str()));
+        Self { steps, others }
     }
 
-    pub(crate) fn state(&self) -> PathBuf {
-        self.folder.path().join("state")
+    fn forget_late(&mut self) {
+        for points in [&mut self.steps, &mut self.others] {
+            let last = |call: &str| points.iter().filter(|point| point.call == call).count().div_ceil(2);
+            let kept: Vec<_> =
+                points.iter().filter(|point| point.nth as usize <= last(&point.call)).cloned().collect();
+            *points = kept;
+        }
     }
 
-    /// One life, to whatever end.
-    pub(crate) fn live(&mut self, wrap: impl FnOnce(&Command) -> Command) -> Output {
-        let command = wrap(&life::command(self.folder.path()));
-        let output = patient(&command).output().expect("a process");
-        assert_ne!(output.status.code(), Some(TIMED_OUT), "it hangs: {command:?} {output:?}");
-        self.promises.extend(life::promises(&output));
-        journal::check(&self.state(), &self.promises, false);
-        output
-    }
-
-    /// The next life is undisturbed, and after it everything is over and nothing left.
-    pub(crate) fn end_well(mut self, after: &str) {
-        let output = self.live(patient);
-        assert!(output.status.success(), "{after}: {output:?}");
-        let state = self.state();
-        self.promises.extend(self.trainers.end().promises);
-        journal::check(&state, &self.promises, true);
-        assert_eq!(sockets(self.folder.path()), Vec::<String>::new(), "{after}");
-        // What was still being removed at its end, the next start removes.
-        start_and_end(&state);
-        assert_eq!(payloads(&state), (Vec::new(), Vec::new()), "{after}: {:#?}", journal::records(&state));
+    /// One after the other: where all are wanted the steps first, else some of all.
+    fn get(&self, number: usize, all: bool) -> Point {
+        let count = self.steps.len() + self.others.len();
+        // A prime that is no divisor of so few: all come, in an order without a pattern.
+        let number = if all && number < self.steps.len() { number } else { number * 7919 % count };
+        self.steps.iter().chain(&self.others).nth(number).expect("within").clone()
     }
 }
 
-/// A guard against hanging.
-fn patient(command: &Command) -> Command {
-    let mut patient = Command::new("timeout");
-    patient.arg("120").arg(command.get_program()).args(command.get_args());
-    patient.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    patient.stdin(Stdio::null()).stderr(Stdio::null());
-    patient
-}
+/// Calls that change the disk, and those that send.
+const STEPS: [&str; 14] = [
+    "fallocate",
+    "fdatasync",
+    "fsync",
+    "ftruncate",
+    "linkat",
+    "mkdir",
+    "pwrite64",
+    "rename",
+    "sendfile",
+    "sendmsg",
+    "unlink",
+    "write",
+    "writev",
+    "sendto",
+];
 
-/// Of jobs that are over, or half made.
-fn sockets(folder: &Path) -> Vec<String> {
-    let entries = std::fs::read_dir(folder).expect("a folder").flatten();
-    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
-    names.filter(|name| name.contains("ai-task-sock-")).collect()
-}
+/// After the first life.
+const RESTARTS: usize = 3;
 
-fn start_and_end(state: &Path) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(async {
-        let config = Config { state_dir: Some(state.to_owned()), ..Config::default() };
-        Orchestrator::start(config).await.expect("an orchestrator").shutdown().await;
-    });
-}
+/// In full.
+const KILLS: usize = 2_000;
 
-/// The files of tasks, and those that rows name.
-fn payloads(state: &Path) -> (Vec<String>, Vec<String>) {
-    let folder = state.join("jobs").join(life::ATTACHED).join("payloads");
-    let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let files = files.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
-    (files, journal::payload_files(state))
-}
-
-/// What `timeout` ends with.
-const TIMED_OUT: i32 = 124;
-
-/// Of `make faults`.
-const POINTS: usize = 2_100;
+/// Much of a life is waiting.
+const WORKERS: usize = 4;

@@ -1,7 +1,6 @@
 //! A life of an orchestrator that tests kill, starve and follow: it submits what it submits in every life, says a
 //! line to standard output for each promise it was given, and ends when everything is over.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
@@ -9,6 +8,7 @@ use std::time::Duration;
 use trainwire::{Config, Job, Orchestrator, OrchestratorError, SubmitError, TrainingTask};
 
 use crate::reader::Promise;
+use crate::told;
 
 /// The command of one life in this folder.
 pub(crate) fn command(folder: &Path) -> Command {
@@ -20,20 +20,7 @@ pub(crate) fn command(folder: &Path) -> Command {
 
 /// What clients were told in it.
 pub(crate) fn promises(output: &Output) -> Vec<Promise> {
-    let text = String::from_utf8_lossy(&output.stdout);
-    let words = text.lines().filter_map(|line| line.strip_prefix("told: "));
-    words
-        .filter_map(|line| {
-            let mut words = line.split(' ').map(str::to_owned);
-            let (kind, job_id) = (words.next()?, words.next()?);
-            let task_ids = words.collect();
-            match kind.as_str() {
-                "submitted" => Some(Promise::Submitted { job_id, task_ids }),
-                "added" => Some(Promise::Added { job_id, task_ids }),
-                other => panic!("{other}"),
-            }
-        })
-        .collect()
+    String::from_utf8_lossy(&output.stdout).lines().filter_map(told::promise).collect()
 }
 
 /// Of jobs that trainers outside work off.
@@ -107,11 +94,9 @@ async fn again<T, F: Future<Output = Result<T, SubmitError>>>(
     }
 }
 
-/// In one write, so that no line is half there; on a line of its own, whatever the test harness has said.
+/// Whether anybody reads it or not.
 fn say(line: &str) {
-    let mut stdout = std::io::stdout().lock();
-    let _ = stdout.write_all(format!("\n{line}\n").as_bytes());
-    let _ = stdout.flush();
+    let _ = told::say(line);
 }
 
 fn end(code: i32, why: &str) -> ! {

@@ -9,10 +9,12 @@ mod disk;
 mod journal;
 mod kills;
 mod life;
+mod lives;
 mod messages;
 mod proxy;
 #[path = "../simulation/reader.rs"]
 mod reader;
+mod told;
 mod trainer;
 mod trainers;
 

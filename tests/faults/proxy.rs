@@ -1,8 +1,10 @@
 //! Somebody between trainer and orchestrator who loses one frame, and the connection with it.
 
+use std::collections::VecDeque;
 use std::fmt;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, IoSlice};
 use std::net::Shutdown;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -10,7 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{sleep, spawn};
 use std::time::Duration;
 
-use crate::trainer::tell;
+use trainwire_unix::Wait;
+use trainwire_unix::descriptors::{receive, send};
 
 /// Towards which end a frame flows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,18 +54,31 @@ pub(crate) struct Proxy {
 struct Shared {
     plan: Option<Plan>,
     happened: bool,
+    /// Where that is noted.
+    note: PathBuf,
     connections: u32,
 }
 
+/// A frame, and the descriptor that goes with it.
+struct Passing {
+    bytes: Vec<u8>,
+    descriptor: Option<OwnedFd>,
+}
+
 impl Proxy {
-    pub(crate) fn start(orchestrator: PathBuf, plan: Plan) -> Self {
+    /// `None` if it has happened to an earlier trainer.
+    pub(crate) fn start(orchestrator: PathBuf, plan: Plan) -> Option<Self> {
+        let note = note(orchestrator.parent()?);
+        if note.exists() {
+            return None;
+        }
         let path = orchestrator.with_file_name(format!("proxy-{}", std::process::id()));
         let listener = UnixListener::bind(&path).expect("a socket");
-        let state = Shared { plan: Some(plan), happened: false, connections: 0 };
+        let state = Shared { plan: Some(plan), happened: false, note, connections: 0 };
         let shared = Arc::new(Mutex::new(state));
         let told = Arc::clone(&shared);
         spawn(move || accept(&listener, &orchestrator, &told));
-        Self { shared, path }
+        Some(Self { shared, path })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -117,23 +133,20 @@ fn accept(listener: &UnixListener, orchestrator: &Path, shared: &Arc<Mutex<Share
 }
 
 /// Passes frames on, but for one.
-fn pump(mut from: UnixStream, mut to: UnixStream, towards: Towards, shared: &Mutex<Shared>) {
-    let (mut held, mut block) = (Vec::new(), [0; 4096]);
-    loop {
-        match from.read(&mut block) {
-            Ok(0) => break,
-            Ok(read) => held.extend_from_slice(&block[..read]),
+fn pump(from: UnixStream, to: UnixStream, towards: Towards, shared: &Mutex<Shared>) {
+    let (mut held, mut block, mut descriptors) = (Vec::new(), [0; 4096], VecDeque::new());
+    'open: loop {
+        match receive(&from, &mut block, &mut descriptors, Wait::Block) {
+            Ok(received) if received.bytes == 0 => break,
+            Ok(received) => held.extend_from_slice(&block[..received.bytes]),
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
             Err(_) => break,
         }
-        while let Some(frame) = take_frame(&mut held) {
-            let loss = lock(shared).look(towards, frame[4]);
+        while let Some(frame) = take_frame(&mut held, &mut descriptors) {
+            let loss = lock(shared).look(towards, frame.bytes[4]);
             match loss {
-                None => {
-                    if to.write_all(&frame).is_err() {
-                        break;
-                    }
-                }
+                None if frame.send(&to).is_err() => break 'open,
+                None => {}
                 Some(loss) => return lose(loss, &frame, &from, &to, shared),
             }
         }
@@ -141,14 +154,14 @@ fn pump(mut from: UnixStream, mut to: UnixStream, towards: Towards, shared: &Mut
     let _ = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
 }
 
-fn lose(loss: Loss, frame: &[u8], from: &UnixStream, mut to: &UnixStream, shared: &Mutex<Shared>) {
+fn lose(loss: Loss, frame: &Passing, from: &UnixStream, to: &UnixStream, shared: &Mutex<Shared>) {
     let close = |end: &UnixStream| drop(end.shutdown(Shutdown::Both));
     match loss {
         Loss::Lost => {}
         Loss::ReplyLost => {
             // Nothing it is answered with gets through.
             let _ = from.shutdown(Shutdown::Write);
-            let _ = to.write_all(frame);
+            let _ = frame.send(to);
             sleep(Duration::from_millis(10));
         }
         Loss::Late => {
@@ -161,7 +174,7 @@ fn lose(loss: Loss, frame: &[u8], from: &UnixStream, mut to: &UnixStream, shared
                 sleep(Duration::from_millis(1));
             }
             sleep(Duration::from_millis(5));
-            let _ = to.write_all(frame);
+            let _ = frame.send(to);
             sleep(Duration::from_millis(5));
         }
     }
@@ -180,16 +193,37 @@ impl Shared {
             return None;
         }
         self.happened = true;
-        tell("lost");
+        std::fs::write(&self.note, "").expect("a file");
         self.plan.take().map(|plan| plan.loss)
     }
 }
 
-/// A length of four bytes, then as many.
-fn take_frame(held: &mut Vec<u8>) -> Option<Vec<u8>> {
+impl Passing {
+    fn send(&self, to: &UnixStream) -> io::Result<()> {
+        let (mut left, mut descriptor) = (&self.bytes[..], self.descriptor.as_ref());
+        while !left.is_empty() {
+            let descriptor = descriptor.take().map(AsFd::as_fd);
+            left = &left[send(to, &[IoSlice::new(left)], descriptor, Wait::Block)?..];
+        }
+        Ok(())
+    }
+}
+
+/// A length of four bytes, then as many. The lowest bit of the sixth byte says that a descriptor goes along.
+fn take_frame(held: &mut Vec<u8>, descriptors: &mut VecDeque<OwnedFd>) -> Option<Passing> {
     let length = u32::from_le_bytes(held.get(..4)?.try_into().ok()?);
     let end = usize::try_from(length).ok()? + 4;
-    (held.len() >= end).then(|| held.drain(..end).collect())
+    if held.len() < end {
+        return None;
+    }
+    let bytes: Vec<u8> = held.drain(..end).collect();
+    let descriptor = if bytes[5] & 1 == 1 { descriptors.pop_front() } else { None };
+    Some(Passing { bytes, descriptor })
+}
+
+/// Where it is noted that the frame came.
+pub(crate) fn note(folder: &Path) -> PathBuf {
+    folder.join("lost")
 }
 
 fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {

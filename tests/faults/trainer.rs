@@ -1,31 +1,23 @@
-//! A trainer without Python: the Session of every trainer, on a thread, with code that takes milliseconds.
+//! Trainers without Python: processes, because whoever falls silent is killed.
 
-use std::collections::VecDeque;
-use std::io::{BufRead, BufReader, ErrorKind, IoSlice, Write};
-use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
+mod talk;
+
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{JoinHandle, sleep, spawn};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use trainwire::JobId;
-use trainwire_protocol::frame::{FrameReader, FrameWriter, ReaderLimits};
-use trainwire_protocol::id::{Delivery, Instance};
-use trainwire_protocol::message::{AckKind, Bye, CheckpointRef, Outcome, Role};
-use trainwire_protocol::session::{
-    Identity, OutboxLimits, Row, RowBuffer, RowLimits, TrainerEvent, TrainerSession,
-};
-use trainwire_unix::Wait;
-use trainwire_unix::descriptors::{receive, send};
+use trainwire::{Job, JobId};
 
 use crate::proxy::{Plan, Proxy};
 use crate::reader::Promise;
+use crate::told;
+use talk::Trainer;
 
-/// Trainers of one job, one after the other, until they are told to end: processes, because whoever falls
-/// silent is killed.
+/// Trainers of one job, one after the other, until they are told to end.
 pub(crate) struct Trainers {
     end: Arc<AtomicBool>,
     thread: JoinHandle<Seen>,
@@ -35,32 +27,22 @@ pub(crate) struct Trainers {
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
     pub(crate) promises: Vec<Promise>,
-    /// The planned loss came about.
-    pub(crate) lost: bool,
+    /// Somebody was told to stay away.
+    pub(crate) refused: bool,
 }
 
 impl Trainers {
     /// They connect to `socket` as soon as somebody listens there, and again and again; through a proxy that
     /// loses one frame, where that is planned.
-    pub(crate) fn start(socket: PathBuf, job_id: &str, mut plan: Option<Plan>) -> Self {
+    pub(crate) fn start(socket: PathBuf, job_id: &str, plan: Option<Plan>) -> Self {
         let end = Arc::new(AtomicBool::new(false));
         let (asked, job_id) = (Arc::clone(&end), job_id.to_owned());
         let thread = spawn(move || {
             let mut seen = Seen::default();
             while !asked.load(Ordering::Relaxed) {
-                let mut command = Command::new(std::env::current_exe().expect("this program"));
-                command.args([
-                    "--exact",
-                    "trainer::a_trainer",
-                    "--ignored",
-                    "--nocapture",
-                    "--test-threads=1",
-                ]);
-                command.env(SOCKET, &socket).env(JOB_ID, &job_id).stdin(Stdio::null());
+                let mut command = command(&socket, &job_id);
+                command.envs(plan.map(|plan| (PLAN, plan.to_string())));
                 command.stdout(Stdio::piped()).stderr(Stdio::null());
-                if let Some(plan) = plan {
-                    command.env(PLAN, plan.to_string());
-                }
                 let mut process = command.spawn().expect("a process");
                 let told = process.stdout.take().expect("a pipe");
                 let reader =
@@ -72,11 +54,7 @@ impl Trainers {
                     }
                     sleep(Duration::from_millis(1));
                 }
-                for line in reader.join().expect("no panic") {
-                    seen.lost |= line == "told: lost";
-                    seen.promises.extend(promise(&line));
-                }
-                plan = plan.filter(|_| !seen.lost);
+                reader.join().expect("no panic").iter().for_each(|line| seen.take(line));
             }
             seen
         });
@@ -90,205 +68,65 @@ impl Trainers {
     }
 }
 
+/// The command of one of them, which says on standard output what it was told.
+pub(crate) fn command(socket: &Path, job_id: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().expect("this program"));
+    command.args(ARGUMENTS).env(SOCKET, socket).env(JOB_ID, job_id).stdin(Stdio::null());
+    command
+}
+
+/// Makes them a job's own, started by its orchestrator.
+pub(crate) fn started(job: Job, plan: Plan) -> Job {
+    let program = std::env::current_exe().expect("this program").to_str().expect("UTF-8").to_owned();
+    let mut job = job.command([program].into_iter().chain(ARGUMENTS.map(str::to_owned)));
+    job.spec.environment.insert(PLAN.to_owned(), plan.to_string());
+    job
+}
+
+impl Seen {
+    /// What is in the logs in this folder.
+    pub(crate) fn read(logs: &Path) -> Self {
+        let mut seen = Self::default();
+        for log in std::fs::read_dir(logs).expect("a folder").flatten() {
+            let log = std::fs::read_to_string(log.path()).expect("a log");
+            log.lines().for_each(|line| seen.take(line));
+        }
+        seen
+    }
+
+    fn take(&mut self, line: &str) {
+        match line {
+            "told: refused" => self.refused = true,
+            line => self.promises.extend(told::promise(line)),
+        }
+    }
+}
+
 /// One of them, to its own end.
 #[test]
 #[ignore = "run by the other tests"]
 fn a_trainer() {
     let Some(socket) = std::env::var_os(SOCKET).map(PathBuf::from) else { return };
-    let job_id = std::env::var(JOB_ID).expect("a job");
+    let job_id = JobId::new(&std::env::var(JOB_ID).expect("a job")).expect("an id");
+    let token = std::env::var("TRAINWIRE_TOKEN").ok();
     let plan = std::env::var(PLAN).ok().map(|plan| plan.parse::<Plan>().expect("a plan"));
-    let proxy = plan.map(|plan| Proxy::start(socket.clone(), plan));
+    let proxy = plan.and_then(|plan| Proxy::start(socket.clone(), plan));
     let socket = proxy.as_ref().map_or(socket.as_path(), Proxy::path);
-    Trainer::new(JobId::new(&job_id).expect("an id")).run(socket);
+    Trainer::new(job_id, token.as_deref()).run(socket);
     if proxy.is_some_and(|proxy| proxy.has_happened()) {
         // What is late still comes.
         sleep(Duration::from_millis(30));
     }
 }
 
-fn promise(line: &str) -> Option<Promise> {
-    let mut words = line.strip_prefix("told: ")?.split(' ');
-    let kind = words.next()?;
-    let mut number = || words.next()?.parse().ok();
-    let (delivery, seq) = (number()?, number()?);
-    Some(match kind {
-        "stored" => Promise::Stored { delivery, seq },
-        "superseded" => Promise::Superseded { delivery, seq },
-        other => panic!("{other}"),
-    })
+fn tell(line: &str) {
+    told::say(&format!("told: {line}")).expect("somebody reads");
 }
 
-/// In one write, so that no line is half there; on a line of its own, whatever the test harness has said.
-pub(crate) fn tell(line: &str) {
-    let mut stdout = std::io::stdout().lock();
-    let written = stdout.write_all(format!("\ntold: {line}\n").as_bytes()).and_then(|()| stdout.flush());
-    written.expect("somebody reads");
-}
-
-struct Trainer {
-    session: TrainerSession,
-    reader: FrameReader,
-    writer: FrameWriter,
-    descriptors: Vec<OwnedFd>,
-    queue: VecDeque<(Delivery, bool)>,
-    /// A delivery, until when its code has it, and whether it waits for a Stop.
-    running: Option<(Delivery, Instant, bool)>,
-    /// How many it has worked off.
-    worked: u32,
-    over: bool,
-}
-
-impl Trainer {
-    fn new(job_id: JobId) -> Self {
-        let mut instance = [0; 16];
-        let random = std::fs::File::open("/dev/urandom");
-        random.and_then(|mut file| std::io::Read::read_exact(&mut file, &mut instance)).expect("randomness");
-        let identity = Identity {
-            job_id,
-            token: None,
-            instance: Instance(u128::from_le_bytes(instance)),
-            role: Role::Primary,
-            rank: 0,
-            world_size: 0,
-            restart: 0,
-            version: "test".to_owned(),
-            can_dump_stacks: false,
-        };
-        Self {
-            session: TrainerSession::new(identity, OutboxLimits::default()),
-            reader: FrameReader::new(ReaderLimits::default()),
-            writer: FrameWriter::default(),
-            descriptors: Vec::new(),
-            queue: VecDeque::new(),
-            running: None,
-            worked: 0,
-            over: false,
-        }
-    }
-
-    fn run(mut self, socket: &Path) {
-        while !self.over {
-            let Ok(stream) = UnixStream::connect(socket) else {
-                sleep(Duration::from_millis(3));
-                continue;
-            };
-            stream.set_read_timeout(Some(Duration::from_millis(2))).expect("a socket");
-            self.reader = FrameReader::new(ReaderLimits::default());
-            self.writer.clear();
-            self.session.connected(now());
-            while self.talk(&stream) {}
-            self.session.disconnected(now());
-            sleep(Duration::from_millis(2));
-        }
-    }
-
-    /// One turn; `false` at the end of the connection.
-    fn talk(&mut self, stream: &UnixStream) -> bool {
-        self.work();
-        if self.session.poll_transmit(now(), &mut self.writer).is_err() {
-            return false;
-        }
-        while !self.writer.is_empty() {
-            let slices: Vec<Vec<u8>> = self.writer.io_slices().iter().map(|slice| slice.to_vec()).collect();
-            let slices: Vec<_> = slices.iter().map(|slice| IoSlice::new(slice)).collect();
-            match send(stream, &slices, None, Wait::Block) {
-                Ok(sent) => self.writer.advance(sent),
-                Err(_) => return false,
-            }
-        }
-        match receive(stream, self.reader.spare(), &mut self.descriptors, Wait::Block) {
-            Ok(received) if received.bytes == 0 => return false,
-            Ok(received) => self.reader.advance(received.bytes),
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
-            Err(_) => return false,
-        }
-        while let Ok(Some(frame)) = self.reader.next() {
-            if self.session.handle_frame(now(), &frame).is_err() {
-                return false;
-            }
-        }
-        if self.session.handle_timeout(now()).is_err() {
-            return false;
-        }
-        self.take_events() && !self.over
-    }
-
-    fn take_events(&mut self) -> bool {
-        while let Some(event) = self.session.poll_event() {
-            match event {
-                TrainerEvent::Delivered(delivered) => {
-                    let task = delivered.inline.map(trainwire_protocol::task::VerifiedTask::verify);
-                    let waits = task.is_some_and(|task| task.expect("a task").task_id().starts_with("stop"));
-                    self.queue.push_back((delivered.deliver.delivery, waits));
-                }
-                TrainerEvent::Stop(stop) => {
-                    if let Some((delivery, _, true)) = self.running
-                        && delivery == stop.delivery
-                    {
-                        self.running = None;
-                        let _ = self.session.finish(now(), delivery, Outcome::Stopped, Vec::new());
-                    }
-                }
-                TrainerEvent::Acknowledged(entry) => {
-                    let (delivery, seq) = (entry.delivery.0, entry.seq);
-                    let kind = if entry.kind == AckKind::Stored { "stored" } else { "superseded" };
-                    tell(&format!("{kind} {delivery} {seq}"));
-                }
-                TrainerEvent::Dropped(delivery) => {
-                    self.queue.retain(|(queued, _)| *queued != delivery);
-                    self.running.take_if(|(running, ..)| *running == delivery);
-                }
-                TrainerEvent::Refused(refused) => {
-                    self.over = !refused.retry_later;
-                    return false;
-                }
-                TrainerEvent::Bye(_) => self.worked = u32::MAX,
-                TrainerEvent::Quiet => return false,
-                _ => {}
-            }
-        }
-        true
-    }
-
-    fn work(&mut self) {
-        if let Some((delivery, until, waits)) = self.running {
-            if waits || now() < until {
-                return;
-            }
-            self.running = None;
-            self.worked = self.worked.saturating_add(1);
-            let _ = self.session.finish(now(), delivery, Outcome::Succeeded, Vec::new());
-        }
-        while self.worked < BYE_AFTER {
-            let Some((delivery, waits)) = self.queue.pop_front() else { return };
-            if self.session.start(now(), delivery) {
-                self.running = Some((delivery, now() + Duration::from_millis(6), waits));
-                let mut rows = RowBuffer::new(RowLimits::default());
-                let metrics = [("loss", 0.5)];
-                rows.push_row(delivery, Row { time_us: 1, step: None, epoch: None, metrics: &metrics });
-                self.session.report(now(), &mut rows);
-                let at = CheckpointRef { path: "a.pt".to_owned(), step: None, epoch: None };
-                let _ = self.session.checkpoint(now(), delivery, at, Vec::new());
-                return;
-            }
-        }
-        if (BYE_AFTER..u32::MAX).contains(&self.worked) {
-            self.worked = u32::MAX;
-            self.session.bye(Bye { code: "leaving".to_owned(), text: String::new() });
-        } else if self.worked == u32::MAX && self.session.unacknowledged().next().is_none() {
-            self.over = true;
-        }
-    }
-}
-
-fn now() -> Instant {
-    Instant::now()
-}
-
-/// So many tasks, and another trainer takes its place.
-const BYE_AFTER: u32 = 2;
+const ARGUMENTS: [&str; 5] =
+    ["--exact", "trainer::a_trainer", "--ignored", "--nocapture", "--test-threads=1"];
 
 /// Of a trainer's environment.
-const SOCKET: &str = "TRAINWIRE_TEST_SOCKET";
-const JOB_ID: &str = "TRAINWIRE_TEST_JOB";
+const SOCKET: &str = "TRAINWIRE_SOCKET";
+const JOB_ID: &str = "TRAINWIRE_JOB_ID";
 const PLAN: &str = "TRAINWIRE_TEST_PLAN";

@@ -49,6 +49,7 @@ async fn whatever_a_trainer_does_and_when_its_task_ends_well_at_last() {
     }
     within(stage.orchestrator.shutdown()).await;
     journal::check(&stage.path("state"), &[], true);
+    eprintln!("trainers: {} deeds at a step of a task", tasks.len());
 }
 
 /// Where in its life a task is then.

@@ -15,7 +15,7 @@ use trainwire_tests::Strace;
 fn wherever_it_is_killed_rows_and_files_agree() {
     let Some(strace) = Strace::find() else { return };
     // Of the calls that change what is on the disk each in turn, until there is no further one.
-    for call in ["mkdir", "openat", "sendfile", "fsync", "pwrite64", "unlink"] {
+    for call in ["mkdir", "openat", "sendfile", "fdatasync", "fsync", "pwrite64", "unlink"] {
         let mut killed = 0;
         loop {
             let folder = tempfile::tempdir().expect("a folder");
@@ -39,7 +39,7 @@ fn what_a_row_names_was_synced_before_the_row_was_written() {
     let Some(strace) = Strace::find() else { return };
     let folder = tempfile::tempdir().expect("a folder");
     let log = folder.path().join("log");
-    let calls = ["-e", "trace=sendfile,fsync,pwrite64,unlink", "-y", "-o"];
+    let calls = ["-e", "trace=sendfile,fdatasync,fsync,pwrite64,unlink", "-y", "-o"];
     let arguments: Vec<_> = calls.into_iter().chain(log.to_str()).collect();
     assert!(live(strace, &folder, &arguments, None).success());
     let calls = Call::parse(&fs::read_to_string(&log).expect("a log"));
@@ -49,7 +49,7 @@ fn what_a_row_names_was_synced_before_the_row_was_written() {
         found.unwrap_or_else(|| panic!("no {name} of {path} after line {after}: {calls:#?}"))
     };
     let written = find("sendfile", "/payloads/", 0);
-    let synced = find("fsync", "/payloads/", written.end);
+    let synced = find("fdatasync", "/payloads/", written.end);
     // The names of the file, and of each folder that may be new, up to the state folder.
     let folders =
         ["/payloads>", "/jobs/crash>", "/jobs>", "/state>"].map(|path| find("fsync", path, synced.end));

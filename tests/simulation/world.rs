@@ -93,7 +93,7 @@ impl World {
             pace_ms,
             mischief_at: Some(now + random.ms(1, pace_ms)),
             events: 0,
-            events_max: random.between(50, 1_000),
+            events_max: 1_000,
             orchestrator: Orchestrator::new(scheduler(&mut random), 0),
             disk: Disk::new(3),
             down_until: None,
