@@ -43,6 +43,10 @@ fn main() {
         Some("serve-restart") => {
             return sections::serve_restart(Path::new(&arguments.nth(1).expect("a folder")));
         }
+        Some("serve-reunion") => {
+            let [_, folder, python] = arguments.collect::<Vec<_>>().try_into().expect("two arguments");
+            return sections::serve_reunion(Path::new(&folder), Path::new(&python));
+        }
         _ => {}
     }
     let mut pythons =

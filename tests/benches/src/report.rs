@@ -26,6 +26,8 @@ pub struct Report {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub restarts: Vec<Restart>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub reunion: Option<Reunion>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub import: Option<Import>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub sockets: Vec<Sockets>,
@@ -69,6 +71,15 @@ pub struct Restart {
     pub seconds: f64,
     /// Resident.
     pub peak_bytes: f64,
+}
+
+/// From the start of an orchestrator until trainers of one that was killed are all back, connected and at work.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Reunion {
+    pub trainers: usize,
+    /// For how long there was none.
+    pub down_seconds: f64,
+    pub seconds: f64,
 }
 
 /// A contestant that could not be built or started here.

@@ -7,6 +7,7 @@ mod latency;
 mod memory;
 mod reports;
 mod restart;
+mod reunion;
 mod sizes;
 mod sockets;
 mod submissions;
@@ -14,6 +15,7 @@ mod throughput;
 
 pub use idle::serve as serve_idle;
 pub use restart::serve as serve_restart;
+pub use reunion::serve as serve_reunion;
 pub use sockets::serve as serve_sockets;
 
 use trainwire_bench_harness::{Command, Cores, Reply, Transfers};
@@ -40,7 +42,7 @@ pub struct Section {
 }
 
 /// In the order in which they run.
-pub const SECTIONS: [Section; 10] = [
+pub const SECTIONS: [Section; 11] = [
     beside_others("latency", "latency", |run, report| report.latency = latency::measure(run)),
     beside_others("sizes", "sizes", |run, report| report.sizes = sizes::measure(run)),
     beside_others("throughput", "throughput", |run, report| report.throughput = throughput::measure(run)),
@@ -49,6 +51,7 @@ pub const SECTIONS: [Section; 10] = [
     alone("import", "import", |run, report| report.import = Some(import::measure(&run.pythons.own))),
     alone("submissions", "submissions", |_, report| report.submissions = Some(submissions::measure())),
     alone("restart", "restarts", |_, report| report.restarts = restart::measure()),
+    alone("reunion", "reunion", |run, report| report.reunion = Some(reunion::measure(&run.pythons.own))),
     alone("sockets", "sockets", |_, report| report.sockets = sockets::measure()),
     alone("idle", "idle", |_, report| report.idle = Some(idle::measure())),
 ];

@@ -90,6 +90,14 @@ fn durable(report: &Report, out: &mut String) -> std::fmt::Result {
         writeln!(out, "| one by one, {} clients | {} |", row.clients, grouped(row.one_by_one_per_second))?;
         writeln!(out, "| fsyncs of a page on the same disk | {} |", grouped(row.fsyncs_per_second))?;
     }
+    if let Some(row) = &report.reunion {
+        writeln!(
+            out,
+            "\n### A start after a kill\n\n| trainers that went on | without an orchestrator | all back after |\n\
+             | --- | --- | --- |\n| {} | {:.0} s | {:.2} s |",
+            row.trainers, row.down_seconds, row.seconds
+        )?;
+    }
     if !report.restarts.is_empty() {
         writeln!(out, "\n### A start, by what is in the journal\n")?;
         writeln!(
