@@ -15,8 +15,9 @@ use super::input::Ticket;
 use super::live::{Ladder, Service, Step};
 use super::retry::stopped;
 use super::state::TaskState;
-use super::{ConnectionNo, Scheduler, Trainer};
+use super::{ConnectionNo, Delivered, Scheduler, Trainer};
 use crate::job::StopReason;
+use crate::planted;
 use crate::record::{DeliveryNo, Exit, JobNo, Next, Record, Rung, TaskNo, TrainerNo};
 
 impl Scheduler {
@@ -149,6 +150,11 @@ impl Scheduler {
     }
 
     pub(super) fn asked_due(&mut self, now: Instant, delivery: DeliveryNo) {
+        if planted::is("stop-unfenced")
+            && let Some(&Delivered { trainer, .. }) = self.state.delivery(delivery)
+        {
+            return self.climb(now, trainer, Rung::Terminated);
+        }
         let Some((_, task)) = self.state.open_delivery(delivery) else { return };
         if let TaskState::Stopping { holder, rung: Rung::Asked, .. } = task.state {
             self.climb(now, holder.trainer, Rung::Terminated);
