@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import wire
 from conftest import Start
@@ -103,6 +105,31 @@ def test_what_was_not_begun_is_returned(orchestrator: Orchestrator, start: Start
     assert outcome(peer.acked_result(1)) == "Stopped"
     peer.bye()
     assert trainer.ends() == "1\n"
+
+
+def test_what_waits_can_be_asked_back_and_what_runs_is_not_disturbed(
+    orchestrator: Orchestrator, start: Start, tmp_path: Path
+) -> None:
+    trainer = start("""
+        for task in trainwire.tasks():
+            with task:
+                task.report(n=1)
+                while not os.path.exists("go"):
+                    time.sleep(0.01)
+                print(task.attempt, task.should_stop)
+    """)
+    peer = orchestrator.accept().welcome()
+    peer.deliver(1)
+    peer.deliver(2, attempt=2)
+    peer.until(wire.REPORT)
+    peer.stop(1, reason="moved")
+    peer.stop(2, reason="moved")
+    result = peer.acked_result(2)
+    assert (outcome(result), text(result.code)) == ("Returned", "moved")
+    (tmp_path / "go").touch()
+    assert outcome(peer.acked_result(1)) == "Succeeded"
+    peer.bye()
+    assert trainer.ends() == "1 False\n"
 
 
 def test_a_stop_may_cross_the_result(orchestrator: Orchestrator, start: Start) -> None:

@@ -1,7 +1,7 @@
 //! Stops, and what they meet on the way.
 
 use trainwire_protocol::id::Delivery;
-use trainwire_protocol::message::{AckEntry, AckKind, Outcome, Stop, TaskResult};
+use trainwire_protocol::message::{AckEntry, AckKind, MOVED, Outcome, Stop, TaskResult};
 use trainwire_protocol::session::{OrchestratorEvent, TrainerEvent};
 
 use crate::pair::{Pair, ms, seconds};
@@ -61,6 +61,26 @@ fn stop_of_the_running_one() {
     pair.trainer.session.finish(pair.now, Delivery(1), Outcome::Stopped, Vec::new()).unwrap();
     pair.run_for(ms(5));
     assert_eq!(results(pair.orchestrator_events()), [(1, Outcome::Stopped)]);
+}
+
+#[test]
+fn stop_move() {
+    let mut pair = Pair::open();
+    pair.deliver(1, 0);
+    pair.deliver(2, 0);
+    pair.run_for(ms(5));
+    pair.trainer.session.start(pair.now, Delivery(1));
+    pair.trainer_events();
+    for delivery in [1, 2, 3] {
+        pair.orchestrator.session.stop(Stop { reason: MOVED.to_owned(), ..stop(delivery) });
+    }
+    pair.run_for(ms(5));
+    let moved = Outcome::Returned { code: MOVED.to_owned() };
+    assert_eq!(results(pair.orchestrator_events()), [(2, moved)]);
+    assert_eq!(pair.trainer_events(), [TrainerEvent::Dropped(Delivery(2))], "who runs is not disturbed");
+    pair.trainer.session.finish(pair.now, Delivery(1), Outcome::Succeeded, Vec::new()).unwrap();
+    pair.run_for(ms(5));
+    assert_eq!(results(pair.orchestrator_events()), [(1, Outcome::Succeeded)]);
 }
 
 #[test]

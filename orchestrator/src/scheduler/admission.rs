@@ -189,6 +189,7 @@ impl Scheduler {
         let Some(live) = self.trainers.get_mut(&trainer) else { return };
         live.connection_number = hello.connection;
         live.can_dump_stacks = hello.can_dump_stacks;
+        live.asked_back.clear();
         if let Some(old) = live.connection.replace(connection) {
             self.connections.remove(&old);
             self.out.effects.push(Effect::Close { connection: old });

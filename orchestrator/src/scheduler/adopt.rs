@@ -105,6 +105,7 @@ impl Scheduler {
         if let Some(job) = self.jobs.get_mut(&job) {
             job.spawned += u32::from(!attached);
             job.starting += usize::from(live.is_starting());
+            job.ahead += in_hand.len().saturating_sub(1);
         }
         self.trainers.insert(number, live);
         if gone {

@@ -13,6 +13,8 @@ pub(super) enum Due {
     Task(TaskNo),
     /// The wait after a failed start is over.
     Respawn(JobNo),
+    /// Work may wait behind other work while somebody has none.
+    Move(JobNo),
     /// A trainer should have said Hello.
     Start(TrainerNo),
     /// Nothing was heard of a trainer for too long.

@@ -33,6 +33,7 @@ impl Scheduler {
         }
         self.start_trainers(now, job_no);
         self.release_idle(now, job_no);
+        self.watch_ahead(now, job_no);
     }
 
     /// Fills a trainer's window, as far as there are due tasks.
@@ -104,6 +105,9 @@ impl Scheduler {
             self.state.task(task_no).map_or((1, 0), |task| (task.starts + 1, task.size_bytes));
         self.record(Record::Delivered { delivery, task: task_no, trainer, attempt, log_from: None });
         if let Some(live) = self.trainers.get_mut(&trainer) {
+            if let Some(job) = self.jobs.get_mut(&live.job) {
+                job.ahead += usize::from(!live.delivered_at.is_empty());
+            }
             live.delivered_at.push_back((delivery, now));
             live.turn_began.get_or_insert(now);
             live.held_bytes += size_bytes;
@@ -241,7 +245,7 @@ impl Scheduler {
         }
     }
 
-    /// Lets go of idle trainers no queued task can still come to. While the job is open any can; and where
+    /// Lets go of idle trainers nothing can still come to, of what is queued or waits elsewhere. While the job is open any can; and where
     /// no trainer can be started, an idle one is all there is for a task that comes back from another.
     fn release_idle(&mut self, now: Instant, job_no: JobNo) {
         if self.state.job(job_no).is_some_and(|job| job.open || job.spec.command.is_empty()) {
@@ -249,9 +253,8 @@ impl Scheduler {
         }
         while let Some(live) = self.jobs.get(&job_no)
             && live.ready.is_empty()
-            && let idle = live.open.range(..(1, TrainerNo(0)))
-            && let Some((_, last)) = idle.clone().next_back().copied()
-            && idle.count() > live.waiting.len()
+            && let Some((_, last)) = live.open.range(..(1, TrainerNo(0))).next_back().copied()
+            && live.idle() > live.waiting.len() + live.ahead
         {
             self.let_go(now, last, "job_done");
         }

@@ -21,6 +21,10 @@ pub(super) struct LiveJob {
     pub(super) waiting: BTreeSet<TaskNo>,
     /// Trainers with room in their window, those with the fewest deliveries in hand first.
     pub(super) open: BTreeSet<(usize, TrainerNo)>,
+    /// Deliveries in hand that are not their trainer's oldest.
+    pub(super) ahead: usize,
+    /// When it is looked at who could have some of them.
+    pub(super) moves_at: Option<Instant>,
     /// Trainers we started that have not ended, the dying included: their slots are taken.
     pub(super) spawned: u32,
     /// Of those, the ones a task may still wait for.
@@ -53,6 +57,8 @@ pub(super) struct LiveTrainer {
     pub(super) delivered_at: VecDeque<(DeliveryNo, Instant)>,
     /// Of one with slots: when it was first given a task.
     pub(super) turn_began: Option<Instant>,
+    /// Deliveries in hand it was asked to give back, if its code does not have them.
+    pub(super) asked_back: Vec<DeliveryNo>,
     /// Bytes of the tasks in hand.
     pub(super) held_bytes: u64,
     /// Under which count it is in its job's `open`.
@@ -110,6 +116,13 @@ pub(super) enum Step {
     Stuck,
 }
 
+impl LiveJob {
+    /// Trainers with nothing in hand.
+    pub(super) fn idle(&self) -> usize {
+        self.open.range(..(1, TrainerNo(0))).count()
+    }
+}
+
 impl LiveTrainer {
     pub(super) fn new(job: JobNo, service: Service) -> Box<Self> {
         Box::new(Self {
@@ -121,6 +134,7 @@ impl LiveTrainer {
             quiet: false,
             window: 1,
             delivered_at: VecDeque::new(),
+            asked_back: Vec::new(),
             turn_began: None,
             held_bytes: 0,
             open_at: None,

@@ -14,6 +14,7 @@
 //! | `group` | what the other ranks of a distributed training get, and what their failure means |
 //! | `presence` | what silence, a lost connection and a goodbye mean |
 //! | `dispatch` | who gets what; when trainers are started and let go |
+//! | `moves` | what is asked back from who has more than it can begin |
 //! | `reports` | what of a trainer's words counts |
 //! | `ladder` | how a delivery and a process are brought to an end |
 //! | `exits` | what a death says about the deliveries it took along |
@@ -48,6 +49,7 @@ mod group;
 mod input;
 mod ladder;
 mod live;
+mod moves;
 mod numbered;
 mod over;
 mod presence;
@@ -216,6 +218,7 @@ impl Scheduler {
             match due {
                 Due::Task(task) => self.task_due(now, task),
                 Due::Respawn(job) => self.respawn_due(now, job),
+                Due::Move(job) => self.move_due(job),
                 Due::Start(trainer)
                 | Due::Lost(trainer)
                 | Due::Ladder(trainer)
@@ -265,6 +268,7 @@ impl Scheduler {
         match due {
             Due::Task(task) => self.task_due(now, task),
             Due::Respawn(job) => self.respawn_due(now, job),
+            Due::Move(job) => self.move_due(job),
             Due::Start(trainer) => self.start_due(now, trainer),
             Due::Lost(trainer) => self.lost_due(now, trainer),
             Due::Asked(delivery) => self.asked_due(now, delivery),

@@ -3,6 +3,7 @@
 use std::mem;
 use std::time::Instant;
 
+use super::deadlines::Due;
 use super::decision::{Answer, Effect};
 use super::input::Ticket;
 use super::live::Service;
@@ -104,7 +105,8 @@ impl Scheduler {
             }
         }
         if self.state.job(job).is_some_and(|job| job.trainers.is_empty()) {
-            self.jobs.remove(&job);
+            let moves_at = self.jobs.remove(&job).and_then(|live| live.moves_at);
+            moves_at.into_iter().for_each(|at| self.deadlines.disarm(at, Due::Move(job)));
             self.token_starved.remove(&job);
             self.record(Record::JobEnded { job });
             self.effect(Effect::Unbind { job });

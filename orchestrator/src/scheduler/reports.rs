@@ -118,9 +118,14 @@ impl Scheduler {
             let entry = AckEntry { delivery, seq, kind: AckKind::Superseded };
             return self.effect(Effect::Ack { connection, entry });
         }
+        let returned = matches!(result.outcome, Outcome::Returned { .. });
         let failed = self.store_result(now, trainer, result);
         let entry = AckEntry { delivery, seq, kind: AckKind::Stored };
         self.effect(Effect::Ack { connection, entry });
+        if returned {
+            // Whoever is idle is asked before who gave it back.
+            self.settle_of(now, trainer);
+        }
         self.after_result(now, trainer, failed);
     }
 
@@ -224,4 +229,4 @@ fn scalars(metrics: Vec<Metric>) -> Metrics {
 }
 
 /// From delivery to result. What is sent ahead waits about this long at most.
-const SHORT_TASK: Duration = Duration::from_millis(100);
+pub(super) const SHORT_TASK: Duration = Duration::from_millis(100);

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use trainwire_protocol::message::MOVED;
+
 use super::Scheduler;
 use super::deadlines::Due;
 use super::state::{Task, TaskState};
@@ -53,7 +55,11 @@ impl Scheduler {
         if let Some(live) = self.trainers.get_mut(&holder.trainer) {
             if let Some(place) = live.delivered_at.iter().position(|(held, _)| *held == delivery) {
                 live.delivered_at.remove(place);
+                if let Some(job) = self.jobs.get_mut(&live.job) {
+                    job.ahead = job.ahead.saturating_sub(usize::from(!live.delivered_at.is_empty()));
+                }
             }
+            live.asked_back.retain(|asked| *asked != delivery);
             live.held_bytes = live.held_bytes.saturating_sub(size_bytes);
             if let Some(place) = live.asked.iter().position(|(asked, _)| *asked == delivery) {
                 let (_, until) = live.asked.swap_remove(place);
@@ -211,7 +217,7 @@ fn splitmix(seed: u64) -> u64 {
 }
 
 /// Codes of returns that say nothing about the task.
-const OURS: [&str; 3] = [NOT_IN_HAND, TRAINER_GONE, FELL_WITH_ANOTHER];
+const OURS: [&str; 4] = [NOT_IN_HAND, TRAINER_GONE, FELL_WITH_ANOTHER, MOVED];
 
 /// Uncharged deliveries in a row after which a task is dead: something is wrong with it, or with
 /// every trainer, and a loop without end would hide it.

@@ -16,7 +16,7 @@ use std::time::Duration;
 use crate::frame::Kind;
 use crate::id::Delivery;
 
-pub use delivery::{CheckpointRef, Deliver, Place, Slab, Stop};
+pub use delivery::{CheckpointRef, Deliver, MOVED, Place, Slab, Stop};
 pub use handshake::{Hello, InHand, InHandState, Refused, Role, Welcome};
 pub use report::{Report, ReportRow};
 pub use result::{AckEntry, AckKind, Checkpoint, Metric, MetricValue, Outcome, TaskResult, TrainerError};

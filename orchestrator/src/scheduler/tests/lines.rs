@@ -99,11 +99,12 @@ pub(super) fn effect_line(effect: &Effect) -> String {
         }
         Effect::Unspool { delivery, .. } => format!("> unspool D{delivery}"),
         Effect::Stop { connection, stop } => {
+            let left = match stop.time_left {
+                Duration::MAX => String::new(),
+                left => format!(", {left:?} left"),
+            };
             let stacks = if stop.dump_stacks { ", stacks" } else { "" };
-            format!(
-                "> C{} stop D{}: {}, {:?} left{stacks}",
-                connection.0, stop.delivery, stop.reason, stop.time_left
-            )
+            format!("> C{} stop D{}: {}{left}{stacks}", connection.0, stop.delivery, stop.reason)
         }
         Effect::Bye { connection, bye } => format!("> C{} bye {}", connection.0, bye.code),
         Effect::Close { connection } => format!("> C{} close", connection.0),

@@ -10,6 +10,7 @@ mod connections;
 mod groups;
 mod jobs;
 mod lines;
+mod moves;
 mod open;
 mod performance;
 mod properties;

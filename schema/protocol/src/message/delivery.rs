@@ -76,7 +76,7 @@ pub struct CheckpointRef {
 pub struct Stop {
     /// This delivery and no other.
     pub delivery: Delivery,
-    /// E.g. `cancelled`, `stalled`, `interrupted`.
+    /// E.g. `cancelled`, `stalled`, `interrupted`, [`MOVED`].
     pub reason: String,
     /// Until the process is signalled.
     pub time_left: Duration,
@@ -85,3 +85,7 @@ pub struct Stop {
     /// Whether to write the stacks of all threads to the log first.
     pub dump_stacks: bool,
 }
+
+/// The reason of a Stop that is for a delivery which waits, and nothing to one that runs; and the code it is then
+/// returned with.
+pub const MOVED: &str = "moved";

@@ -179,6 +179,11 @@ impl Run {
                 assert!(state.open_delivery(*delivery).is_some(), "a delivery in hand is over");
             }
         }
+        for (number, live) in &self.scheduler.jobs {
+            let of_job = self.scheduler.trainers.values().filter(|trainer| trainer.job == *number);
+            let ahead: usize = of_job.map(|trainer| trainer.delivered_at.len().saturating_sub(1)).sum();
+            assert_eq!(live.ahead, ahead, "work that waits behind other work is counted wrongly");
+        }
         for (_, task) in state.tasks.iter() {
             let spec = &state.job(task.job).unwrap().spec;
             assert!(task.failures <= spec.max_failures && task.losses <= spec.max_losses, "over budget");

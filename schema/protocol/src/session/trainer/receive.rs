@@ -9,7 +9,7 @@ use super::{Delivered, State, Terms, TrainerEvent, TrainerSession};
 use crate::error::ProtocolError;
 use crate::frame::Kind;
 use crate::limits::{HELD_MAX, IN_HAND_MAX, PROTOCOL_VERSION};
-use crate::message::{AckEntry, Deliver, Place, Role, Slab, Stop, ToTrainer, Welcome};
+use crate::message::{AckEntry, Deliver, MOVED, Place, Role, Slab, Stop, ToTrainer, Welcome};
 
 impl TrainerSession {
     pub(super) fn receive(
@@ -134,9 +134,11 @@ impl TrainerSession {
 
     fn stopped(&mut self, stop: Stop) {
         match self.in_hand.get_mut(stop.delivery).map(|entry| &entry.stage) {
+            Some(Stage::Running(_)) if stop.reason == MOVED => {}
             Some(Stage::Running(_)) => self.events.push_back(TrainerEvent::Stop(stop)),
             Some(Stage::Queued) => {
-                self.give_back(stop.delivery, CODE_STOPPED_BEFORE_START);
+                let code = if stop.reason == MOVED { MOVED } else { CODE_STOPPED_BEFORE_START };
+                self.give_back(stop.delivery, code);
                 self.events.push_back(TrainerEvent::Dropped(stop.delivery));
             }
             // Its result is on its way, or it is not in hand.
