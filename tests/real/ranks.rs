@@ -3,38 +3,7 @@
 
 use trainwire::record::{Ending, Record};
 use trainwire::{Event, Job, StopReason, TaskEnd, TrainingTask, What};
-use trainwire_tests::{Stage, Watch, python};
-
-/// Ranks in sessions of their own; the first that fails ends the others, and all of them are started anew
-/// as often as is allowed.
-const LAUNCHER: &str = "
-import os, subprocess, sys, time
-
-allowed = int(sys.argv[1])
-for restart in range(allowed + 1):
-    ranks = [
-        subprocess.Popen(
-            [sys.executable, sys.argv[2]],
-            start_new_session=True,
-            env=os.environ | {
-                'RANK': str(rank), 'LOCAL_RANK': str(rank), 'WORLD_SIZE': '2', 'TORCHELASTIC_RUN_ID': 'none',
-                'TORCHELASTIC_RESTART_COUNT': str(restart), 'TORCHELASTIC_MAX_RESTARTS': str(allowed),
-            },
-        )
-        for rank in range(2)
-    ]
-    codes = [None, None]
-    while None in codes and not any(codes):
-        time.sleep(0.01)
-        codes = [rank.poll() for rank in ranks]
-    if not any(codes):
-        sys.exit(0)
-    for rank in ranks:
-        rank.terminate()
-    for rank in ranks:
-        rank.wait()
-sys.exit(1)
-";
+use trainwire_tests::{LAUNCHER, Stage, Watch, python};
 
 /// A job of two ranks.
 fn job(stage: &Stage, job_id: &str, restarts: u32, program: &str) -> Job {

@@ -10,7 +10,7 @@ mod watch;
 mod words;
 
 pub use peer::{Heard, Peer, frames, hello, result};
-pub use stage::{PRELUDE, Stage, python};
+pub use stage::{LAUNCHER, PRELUDE, Stage, python};
 pub use strace::Strace;
 pub use watch::{Watch, gone, within};
 pub use words::Words;

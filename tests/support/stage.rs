@@ -102,3 +102,34 @@ def wait_for(gate):
             os._exit(1)  # the test is over, and failed
         time.sleep(0.01)
 ";
+
+/// Starts two ranks as torchrun does, in sessions of their own; the first that fails ends the other, and both are
+/// started anew as often as is allowed. Its arguments are that number and the ranks' script.
+pub const LAUNCHER: &str = "
+import os, subprocess, sys, time
+
+allowed = int(sys.argv[1])
+for restart in range(allowed + 1):
+    ranks = [
+        subprocess.Popen(
+            [sys.executable, sys.argv[2]],
+            start_new_session=True,
+            env=os.environ | {
+                'RANK': str(rank), 'LOCAL_RANK': str(rank), 'WORLD_SIZE': '2', 'TORCHELASTIC_RUN_ID': 'none',
+                'TORCHELASTIC_RESTART_COUNT': str(restart), 'TORCHELASTIC_MAX_RESTARTS': str(allowed),
+            },
+        )
+        for rank in range(2)
+    ]
+    codes = [None, None]
+    while None in codes and not any(codes):
+        time.sleep(0.01)
+        codes = [rank.poll() for rank in ranks]
+    if not any(codes):
+        sys.exit(0)
+    for rank in ranks:
+        rank.terminate()
+    for rank in ranks:
+        rank.wait()
+sys.exit(1)
+";

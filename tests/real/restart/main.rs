@@ -6,6 +6,7 @@ mod kills;
 mod many;
 mod orphans;
 mod payloads;
+mod ranks;
 mod reunions;
 mod slots;
 mod starts;
