@@ -27,7 +27,7 @@ pub(crate) fn clear(task: &Task) {
     drop(previous);
 }
 
-/// Taken with the GIL held, for a moment.
+/// Taken while attached to Python, for a moment.
 fn lock() -> MutexGuard<'static, Option<Py<Task>>> {
     CURRENT.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,8 +1,10 @@
 //! The functions of the module: how a script gets at its tasks, and what happens when it exits.
 
+use std::cell::Cell;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pyo3::prelude::*;
+use pyo3::sync::MutexExt;
 use pyo3::types::PyDict;
 use trainwire_protocol::id::Instance;
 use trainwire_protocol::message::Role;
@@ -62,20 +64,39 @@ pub(crate) fn tasks(
     if fork::in_forked_child() {
         return Err(fork::error(py, "connecting"));
     }
-    if let Some(connection) = lock(&CONNECTION).clone() {
-        return Ok(Tasks::new(py, Source::Connected(connection), keep_going));
-    }
-    let source = match environment::read(py)? {
+    let source = match connection(py)? {
+        Some(connection) => Source::Connected(connection),
         None => Source::Offline(Mutex::new(Some(offline_task(params, max_epochs)?))),
-        Some(environment) => {
-            let connection = open(py, environment)?;
-            *lock(&CONNECTION) = Some(Arc::clone(&connection));
-            PyModule::import(py, "atexit")?
-                .call_method1("register", (PyModule::import(py, "trainwire._core")?.getattr("_at_exit")?,))?;
-            Source::Connected(connection)
-        }
     };
     Ok(Tasks::new(py, source, keep_going))
+}
+
+/// The process's one connection, opened by the thread that comes first; `None`: offline.
+fn connection(py: Python<'_>) -> PyResult<Option<Arc<Connection>>> {
+    if let Some(connection) = lock(&CONNECTION).clone() {
+        return Ok(Some(connection));
+    }
+    if OPENS.replace(true) {
+        let text = "this thread is connecting already, and a signal handler has interrupted it";
+        return Err(raise(py, Class::TaskState, "connecting", text));
+    }
+    let opened = connect_once(py);
+    OPENS.set(false);
+    opened
+}
+
+fn connect_once(py: Python<'_>) -> PyResult<Option<Arc<Connection>>> {
+    // Held while the orchestrator is waited for, so whoever comes meanwhile waits without the GIL.
+    let _opening = OPENING.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner);
+    if let Some(connection) = lock(&CONNECTION).clone() {
+        return Ok(Some(connection));
+    }
+    let Some(environment) = environment::read(py)? else { return Ok(None) };
+    let connection = open(py, environment)?;
+    *lock(&CONNECTION) = Some(Arc::clone(&connection));
+    PyModule::import(py, "atexit")?
+        .call_method1("register", (PyModule::import(py, "trainwire._core")?.getattr("_at_exit")?,))?;
+    Ok(Some(connection))
 }
 
 #[pyfunction(name = "current")]
@@ -166,13 +187,21 @@ fn open(py: Python<'_>, environment: Environment) -> PyResult<Arc<Connection>> {
     }
 }
 
-/// Taken with the GIL held, for a moment.
+/// Taken while attached to Python, for a moment.
 fn lock<T>(of: &'static Mutex<T>) -> MutexGuard<'static, T> {
     of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The process's one connection.
 static CONNECTION: Mutex<Option<Arc<Connection>>> = Mutex::new(None);
+
+/// Taken before `CONNECTION`, by whoever opens it.
+static OPENING: Mutex<()> = Mutex::new(());
+
+thread_local! {
+    /// This thread does.
+    static OPENS: Cell<bool> = const { Cell::new(false) };
+}
 
 /// Whether `connect()` has given its task out.
 static CONNECTED: Mutex<bool> = Mutex::new(false);

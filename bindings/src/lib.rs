@@ -61,7 +61,12 @@ mod sync {
     pub(crate) use std::sync::{Mutex, MutexGuard};
 }
 
-#[pymodule(gil_used = true)]
+/// Without the GIL, too (`gil_used = false`, of which only free-threaded Pythons take notice): nothing here
+/// rests on it. Classes are frozen; what changes in them is an atomic, a `OnceLock` or behind a lock that is held
+/// for a moment, never while Python code runs or an object is dropped. `Epochs` and `Track`, which count, are
+/// lent to one thread at a time: another one gets a RuntimeError. The bytes behind a `Buffer` never change.
+/// `report()` says at its one delicate place, a mapping that another thread changes, what holds it.
+#[pymodule(gil_used = false)]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_class::<task::Task>()?;

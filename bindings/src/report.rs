@@ -104,13 +104,21 @@ impl<'a, 'py> Call<'a, 'py> {
             [mapping] => Some(self.object(*mapping).cast_exact::<PyDict>().ok()?),
             _ => return None,
         };
-        let gathered = self.gather(mapping)?;
         let keywords = self.keywords.as_deref();
         let (delivery, time_us, first) = (task.run.delivery, now_us(), task.run.reports_first());
         for _ in 0..2 {
-            let put = connection.rows.report(time_us, first, &**connection, |rows, sites| {
-                sites.put(rows, (delivery, time_us), keywords, &gathered)
-            });
+            let put = || {
+                let gathered = self.gather(mapping)?;
+                let put = connection.rows.report(time_us, first, &**connection, |rows, sites| {
+                    sites.put(rows, (delivery, time_us), keywords, &gathered)
+                });
+                Some((put, gathered))
+            };
+            // What is gathered of a mapping are addresses: they say something as long as nobody changes it.
+            let (put, gathered) = match &mapping {
+                Some(mapping) => with_critical_section(mapping, put)?,
+                None => put()?,
+            };
             match put {
                 Ok(()) => {
                     if first {
@@ -130,26 +138,22 @@ impl<'a, 'py> Call<'a, 'py> {
         None
     }
 
+    /// Runs foreign code only where there is no mapping that it could change.
     fn gather(&self, mapping: Option<Borrowed<'a, 'py, PyDict>>) -> Option<Gathered> {
         let mut gathered =
             Gathered { values: [0.0; NUMBERS_MAX], keys: [0; NUMBERS_MAX], mapping_len: 0, len: 0 };
-        if let Some(mapping) = mapping {
-            with_critical_section(&mapping, || {
-                for (key, value) in mapping.iter() {
-                    // What runs foreign code could change the mapping.
-                    let number = plain_number(&value)?;
-                    *gathered.values.get_mut(gathered.len)? = number;
-                    gathered.keys[gathered.len] = key.as_ptr().addr();
-                    gathered.len += 1;
-                }
-                Some(())
-            })?;
-            gathered.mapping_len = gathered.len;
+        for (key, value) in mapping.iter().flat_map(|mapping| mapping.iter()) {
+            let number = plain_number(&value)?;
+            *gathered.values.get_mut(gathered.len)? = number;
+            gathered.keys[gathered.len] = key.as_ptr().addr();
+            gathered.len += 1;
         }
+        gathered.mapping_len = gathered.len;
         for value in self.args.get(self.positional..)? {
             let value = self.object(*value);
             let number = match plain_number(&value) {
                 Some(number) => number,
+                None if mapping.is_some() => return None,
                 None => Python::attach(|_| metrics::number(&value))?,
             };
             *gathered.values.get_mut(gathered.len)? = number;

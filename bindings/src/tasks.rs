@@ -69,7 +69,8 @@ impl Tasks {
             }
         };
         let task = Py::new(py, task)?;
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(task.clone_ref(py));
+        let before = self.last.lock().unwrap_or_else(PoisonError::into_inner).replace(task.clone_ref(py));
+        drop(before); // outside the lock: it may run a destructor
         current::set(task.clone_ref(py));
         Ok(Some(task))
     }

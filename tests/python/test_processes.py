@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+import sysconfig
+
+import pytest
 import wire
 from conftest import Start
 from orchestrator import Orchestrator, metrics
@@ -112,6 +118,102 @@ def test_threads_report_together(orchestrator: Orchestrator, start: Start) -> No
     assert sorted(rows) == [f"thread{n}".encode() for n in range(4)]
     assert all(values == [float(row) for row in range(500)] for values in rows.values())
     peer.ack(message)
+    trainer.ends()
+
+
+def test_a_mapping_that_another_thread_changes_keeps_names_and_numbers_together(
+    orchestrator: Orchestrator, start: Start
+) -> None:
+    trainer = start("""
+        import threading
+        with trainwire.connect() as task:
+            row, over = {}, threading.Event()
+            def change():
+                n = 0
+                while not over.is_set():
+                    row.clear()
+                    row[f"n{n % 7}"] = n % 7  # a name of its own each time, where another one was perhaps
+                    n += 1
+            def report():
+                for _ in range(20_000):
+                    task.report(row)
+            threads = [threading.Thread(target=report) for _ in range(2)]
+            threading.Thread(target=change).start()
+            [thread.start() for thread in threads]
+            [thread.join() for thread in threads]
+            over.set()
+    """)
+    peer = orchestrator.accept().welcome()
+    peer.deliver(1)
+    seen: set[bytes] = set()
+    while True:
+        kind, message = peer.next()
+        if kind == wire.RESULT:
+            break
+        if kind == wire.REPORT and len(message.names or ()):
+            [name] = message.names
+            assert set(message.values) == {float(name[1:])}
+            seen.add(name)
+    assert seen
+    peer.ack(message)
+    trainer.ends()
+
+
+@pytest.mark.skipif(not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="this Python has a GIL")
+def test_a_free_threaded_python_stays_one() -> None:
+    program = "import sys, trainwire; sys.exit(sys._is_gil_enabled())"
+    subprocess.run([sys.executable, "-W", "error", "-c", program], check=True)
+
+
+def test_threads_that_begin_at_once_share_one_connection(orchestrator: Orchestrator, start: Start) -> None:
+    trainer = start("""
+        import threading
+        def work():
+            print("begins", flush=True)
+            for task in trainwire.tasks():
+                with task:
+                    task.finish(n=1)
+        threads = [threading.Thread(target=work) for _ in range(2)]
+        [thread.start() for thread in threads]
+        [thread.join() for thread in threads]
+    """)
+    peer = orchestrator.accept()
+    assert trainer.stdout is not None
+    assert [trainer.stdout.readline() for _ in range(2)] == ["begins\n", "begins\n"]
+    peer.welcome()
+    for delivery in (1, 2):
+        peer.deliver(delivery)
+        assert metrics(peer.acked_result(delivery)) == {"n": 1}
+    peer.bye()
+    trainer.ends()
+    orchestrator.listener.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        orchestrator.listener.accept()
+
+
+def test_a_signal_handler_does_not_connect_while_its_thread_does(
+    orchestrator: Orchestrator, start: Start
+) -> None:
+    trainer = start("""
+        import signal
+        def handler(*_):
+            try:
+                trainwire.tasks()
+            except trainwire.TaskStateError as error:
+                print(error.code, flush=True)
+        signal.signal(signal.SIGUSR1, handler)
+        for task in trainwire.tasks():
+            with task:
+                task.finish()
+    """)
+    peer = orchestrator.accept()
+    trainer.send_signal(signal.SIGUSR1)
+    assert trainer.stdout is not None
+    assert trainer.stdout.readline() == "connecting\n"
+    peer.welcome()
+    peer.deliver(1)
+    peer.acked_result()
+    peer.bye()
     trainer.ends()
 
 
