@@ -20,13 +20,14 @@ pytestmark = pytest.mark.timeout(400)
 
 def framework(name: str, example: str) -> Any:
     skipped = pytest.mark.skipif(importlib.util.find_spec(name) is None, reason=f"{name} is not installed")
-    return pytest.param(EXAMPLES / example, id=name, marks=skipped)
+    return pytest.param(EXAMPLES / example, id=example.removesuffix(".py"), marks=skipped)
 
 
 frameworks = pytest.mark.parametrize(
     "example",
     [
         framework("sklearn", "sklearn_digits.py"),
+        framework("sklearn", "sklearn_logistic.py"),
         framework("xgboost", "xgboost_cancer.py"),
         framework("lightgbm", "lightgbm_diabetes.py"),
         framework("torch", "torch_digits.py"),
@@ -38,6 +39,7 @@ frameworks = pytest.mark.parametrize(
 # Under the framework's own names.
 METRICS = {
     "sklearn_digits": "val/score",
+    "sklearn_logistic": "val/score",
     "xgboost_cancer": "val/logloss",
     "lightgbm_diabetes": "val/l2",
     "torch_digits": "train/loss",
@@ -103,5 +105,10 @@ def test_an_example_runs_by_itself(example: Path, tmp_path: Path) -> None:
 
 
 def params_of(example: Path) -> dict[str, float]:
-    name = {"xgboost": "eta", "lightgbm": "learning_rate", "huggingface": "learning_rate"}
-    return {name.get(example.name.split("_")[0], "lr"): 0.05}
+    names = {
+        "sklearn_logistic": "C",
+        "xgboost_cancer": "eta",
+        "lightgbm_diabetes": "learning_rate",
+        "huggingface_digits": "learning_rate",
+    }
+    return {names.get(example.stem, "lr"): 0.05}
