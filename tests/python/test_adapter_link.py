@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,21 +20,35 @@ class Task:
     def __init__(self, workdir: Path, *, rank: int = 0, world_size: int = 1) -> None:
         self.workdir, self.world_size, self.is_primary = workdir, world_size, rank == 0
         self.attempt, self.max_epochs, self.should_stop = 1, 10, False
-        self.last_checkpoint = self.resume_path = None
+        self.last_checkpoint: Any = None
+        self.resume_path: str | None = None
+        self.stop: Any = None
         self.rows: list[tuple[float | None, dict[str, Any]]] = []
         self.checkpoints: list[Path] = []
+        self.epochs: list[float | None] = []
+        self.ticks, self.stops_at_tick = 0, -1
 
     def report(self, row: Any, *, epoch: float | None = None, **_: Any) -> None:
         self.rows.append((epoch, dict(row)))
 
-    def checkpoint(self, path: Path, **_: Any) -> None:
+    def checkpoint(self, path: Path, *, epoch: float | None = None, **_: Any) -> None:
         assert path.exists()
         self.checkpoints.append(path)
+        self.epochs.append(epoch)
+
+    def goes_on(self) -> Task:
+        """What the next attempt is given."""
+        after = Task(self.workdir)
+        after.attempt, after.resume_path = self.attempt + 1, str(self.checkpoints[-1])
+        after.last_checkpoint = SimpleNamespace(epoch=self.epochs[-1])
+        return after
 
     def agree_to_stop(self) -> bool:
         return self.should_stop
 
-    def tick(self) -> None: ...
+    def tick(self) -> None:
+        self.ticks += 1
+        self.should_stop = self.should_stop or self.ticks == self.stops_at_tick
 
 
 @pytest.fixture
@@ -140,3 +156,120 @@ def test_hugging_face_goes_on_with_the_newest_whole_checkpoint(tmp_path: Path) -
         (tmp_path / f"checkpoint-{step}/trainer_state.json").unlink()
     with pytest.warns(RuntimeWarning, match="is whole; beginning anew"):
         assert callback.resume_path is None
+
+
+def test_pytorch_goes_on_with_all_random_numbers(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    import numpy
+
+    from trainwire.adapters.torch import restore, save
+
+    def drawn() -> list[float]:
+        return [random.random(), random.gauss(0, 1), float(numpy.random.rand()), float(torch.rand(1))]
+
+    task: Any = Task(tmp_path)
+    random.gauss(0, 1)  # of a pair, so that there is one more to give
+    numpy.random.standard_normal()
+    save(task, 3)
+    expected = drawn()
+    drawn()
+    assert restore(task.goes_on()) == 4
+    assert drawn() == expected
+
+
+def whole_epochs_and_a_part(
+    callback: Any, fit: Any, task: Task, *, batches: int, name: str, suffix: str
+) -> Task:
+    """Stopped in the second batch of epoch 2 of 4. Gives the task that went on from there."""
+    task.stops_at_tick = 2 * batches + 2
+    fit(callback(task))
+    assert [epoch for epoch, _ in task.rows] == [0, 1, 2]
+    files = [f"{name}-0.{suffix}", f"{name}-1.{suffix}", f"{name}-2-part.{suffix}"]
+    assert [path.name for path in task.checkpoints] == files
+    assert task.epochs == [0, 1, pytest.approx(1 + 2 / batches)]
+    after = task.goes_on()
+    assert callback(after).start == 2
+    fit(callback(after))
+    assert [epoch for epoch, _ in after.rows] == [2, 3]
+    assert after.epochs == [2, 3]
+    return after
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Keras has some with PyTorch
+def test_keras_saves_what_a_stop_ends_in_the_middle(tmp_path: Path) -> None:
+    keras = pytest.importorskip("keras")
+    import numpy
+
+    from trainwire.adapters.keras import TrainwireCallback
+
+    def fit(callback: TrainwireCallback) -> None:
+        if callback.resume_path is None:
+            model = keras.Sequential([keras.layers.Dense(1)])
+            model.compile("sgd", "mse")
+        else:
+            model = keras.models.load_model(callback.resume_path)
+        data = numpy.ones((40, 3)), numpy.ones(40)
+        first = callback.start
+        model.fit(*data, batch_size=10, epochs=4, initial_epoch=first, callbacks=[callback], verbose=0)
+        iterations.append(int(model.optimizer.iterations))
+
+    iterations: list[int] = []
+    task = Task(tmp_path)
+    whole_epochs_and_a_part(TrainwireCallback, fit, task, batches=4, name="model", suffix="keras")
+    assert iterations == [2 * 4 + 2, 2 * 4 + 2 + 2 * 4], "the optimizer goes on, the epoch is done again"
+
+
+def test_keras_saves_no_part_that_nobody_wants(tmp_path: Path) -> None:
+    keras = pytest.importorskip("keras")
+    import numpy
+
+    from trainwire.adapters.keras import TrainwireCallback
+
+    task: Any = Task(tmp_path)
+    task.stop, task.stops_at_tick = SimpleNamespace(want_checkpoint=False), 2
+    model = keras.Sequential([keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    model.fit(
+        numpy.ones((40, 3)), numpy.ones(40), batch_size=10, callbacks=[TrainwireCallback(task)], verbose=0
+    )
+    assert int(model.optimizer.iterations) == 2 and task.checkpoints == []
+
+
+def test_lightning_goes_on_within_an_epoch(tmp_path: Path) -> None:
+    lightning = pytest.importorskip("lightning")
+    import torch
+
+    from trainwire.adapters.lightning import TrainwireCallback
+
+    class Model(lightning.LightningModule):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = torch.nn.Linear(3, 1)
+
+        def training_step(self, batch: Any) -> Any:
+            return self.layer(batch).square().mean()
+
+        def configure_optimizers(self) -> Any:
+            return torch.optim.SGD(self.parameters(), 0.01)
+
+    def fit(callback: TrainwireCallback) -> None:
+        trainer = lightning.Trainer(
+            max_epochs=4,
+            callbacks=[callback],
+            default_root_dir=tmp_path,
+            accelerator="cpu",
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+        data = torch.utils.data.DataLoader(torch.ones(40, 3), batch_size=10)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Lightning's advice
+            trainer.fit(Model(), data, ckpt_path=callback.resume_path)
+        steps.append(trainer.global_step)
+
+    steps: list[int] = []
+    task = Task(tmp_path)
+    whole_epochs_and_a_part(TrainwireCallback, fit, task, batches=4, name="lightning", suffix="ckpt")
+    assert steps == [2 * 4 + 2, 4 * 4], "no batch is left out, none is done twice"

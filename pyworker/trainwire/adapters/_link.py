@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 from collections.abc import Callable, Mapping
@@ -11,7 +12,7 @@ from typing import Any
 import trainwire
 from trainwire import Task
 
-__all__ = ["Link", "Resumes", "missing"]
+__all__ = ["Link", "Resumes", "missing", "within"]
 
 
 class Link:
@@ -44,6 +45,11 @@ class Link:
             return task.world_size == 1 and task.should_stop
 
         return bool(self.quietly("stop", ask))
+
+    def wants_checkpoint(self) -> bool:
+        """Whether whoever stops it is interested in how far it has come."""
+        stop = self.quietly("stop", lambda: self.task.stop)
+        return stop is None or bool(stop.want_checkpoint)
 
     def save(
         self,
@@ -110,9 +116,19 @@ class Resumes:
 
     @property
     def start(self) -> int:
-        """The epoch to go on with: 0, or the one after the checkpoint's. Boosting counts rounds."""
+        """The epoch to go on with: 0, or the one after the checkpoint's. Boosting counts rounds.
+
+        A checkpoint from within an epoch has a fraction (2.5: half of epoch 3 is done); that epoch is begun
+        again.
+        """
         at = self._link.task.last_checkpoint
-        return 0 if at is None or at.epoch is None else int(at.epoch) + 1
+        return 0 if at is None or at.epoch is None else math.floor(at.epoch) + 1
+
+
+def within(epoch: int, done: float, of: float | None) -> float:
+    """What a checkpoint from within an epoch says of itself, after `done` of its `of` batches."""
+    share = done / of if of and math.isfinite(of) else 0.0
+    return epoch - 1 + min(share, 1.0)
 
 
 def missing(package: str, install: str) -> ModuleNotFoundError:

@@ -68,8 +68,7 @@ class TrainwireCallback(TrainerCallback):
     def _end(self, control: Any, stops: bool) -> Any:
         if stops and not control.should_training_stop:
             control.should_training_stop = True
-            stop = self._link.task.stop
-            control.should_save = control.should_save or stop is None or stop.want_checkpoint
+            control.should_save = control.should_save or self._link.wants_checkpoint()
         return control
 
 

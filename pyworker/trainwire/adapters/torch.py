@@ -8,6 +8,8 @@ for epoch in task.epochs(start):
 
 from __future__ import annotations
 
+import random
+import sys
 from typing import Any
 
 from trainwire import Task
@@ -29,8 +31,8 @@ def save(task: Task, epoch: int, *, step: int | None = None, keep_last: int | No
         epoch: The one that is done.
         step: The optimizer steps that are.
         keep_last: How many of the saved files stay.
-        parts: Models, optimizers, schedulers, scalers: what has `state_dict()`. The states of PyTorch's
-            random number generators go along.
+        parts: Models, optimizers, schedulers, scalers: what has `state_dict()`. The states of the random
+            number generators go along: PyTorch's, Python's, and NumPy's global one if it was imported.
 
     Raises:
         OSError: It cannot be written. Your loop, your decision: nothing is hidden here.
@@ -47,6 +49,8 @@ def save(task: Task, epoch: int, *, step: int | None = None, keep_last: int | No
 def restore(task: Task, *, map_location: Any = "cpu", **parts: Any) -> int:
     """Loads what an earlier attempt saved into `parts`; returns the epoch to go on with, 0 at first.
 
+    The random number generators go on, too: of several ranks each with the first one's state.
+
     Raises:
         KeyError: The file has no part of that name.
     """
@@ -58,12 +62,26 @@ def restore(task: Task, *, map_location: Any = "cpu", **parts: Any) -> int:
         if name not in saved["parts"]:
             raise KeyError(f"{path} has {', '.join(saved['parts'])}, and no {name}")
         part.load_state_dict(saved["parts"][name])
-    torch.set_rng_state(saved["random"]["cpu"].cpu())
-    if torch.cuda.is_available() and len(saved["random"]["cuda"]) == torch.cuda.device_count():
-        torch.cuda.set_rng_state_all([state.cpu() for state in saved["random"]["cuda"]])
+    _go_on_with(saved["random"])
     return int(saved["epoch"]) + 1
 
 
 def _random() -> dict[str, Any]:
+    """Of types that are loaded without running code."""
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
-    return {"cpu": torch.get_rng_state(), "cuda": cuda}
+    states = {"cpu": torch.get_rng_state(), "cuda": cuda, "python": random.getstate()}
+    if numpy := sys.modules.get("numpy"):
+        name, keys, *rest = numpy.random.get_state()
+        states["numpy"] = (name, keys.tolist(), *rest)
+    return states
+
+
+def _go_on_with(states: dict[str, Any]) -> None:
+    torch.set_rng_state(states["cpu"].cpu())
+    if torch.cuda.is_available() and len(states["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all([state.cpu() for state in states["cuda"]])
+    random.setstate(states["python"])
+    if "numpy" in states:
+        import numpy
+
+        numpy.random.set_state(states["numpy"])
