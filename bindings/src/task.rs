@@ -140,15 +140,29 @@ impl Task {
     pub(crate) fn agree_to_stop(&self, py: Python<'_>) -> PyResult<bool> {
         static AGREE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
         let asked = self.run.should_stop();
-        if self.ranks.world_size == 1 || self.offline {
-            return Ok(asked);
-        }
+        let Some(delivery) = self.shared_delivery() else { return Ok(asked) };
         let agree = AGREE.import(py, "trainwire._ranks", "agree")?;
-        let agreed = agree.call1((asked, self.ranks.is_primary()))?.extract()?;
+        let agreed = agree.call1((asked, self.ranks.is_primary(), delivery))?.extract()?;
         if agreed {
             self.run.agreed();
         }
         Ok(agreed)
+    }
+
+    /// Lets ranks that go on know that this one does not.
+    fn leave_ranks(&self, py: Python<'_>) {
+        let Some(delivery) = self.shared_delivery() else { return };
+        let left = PyModule::import(py, "trainwire._ranks")
+            .and_then(|ranks| ranks.call_method1("leave", (self.ranks.rank, delivery)));
+        if let Err(error) = left {
+            metrics::warn(py, &format!("the other ranks do not hear that this one has ended: {error}"));
+        }
+    }
+
+    /// What its ranks call it among themselves; `None` where this is the only one.
+    fn shared_delivery(&self) -> Option<String> {
+        let alone = self.ranks.world_size == 1 || self.offline;
+        (!alone).then(|| format!("{}.{}", self.run.delivery.0, self.ranks.restart))
     }
 
     /// It is this process's one task: the orchestrator learns that at once, so that it hands the next
@@ -176,6 +190,9 @@ impl Task {
             return Ok(false);
         }
         self.tee.close(py, &metrics);
+        if matches!(outcome, Outcome::Succeeded | Outcome::Stopped) {
+            self.leave_ranks(py);
+        }
         let finished = self.backend.finish(py, &self.run, outcome, metrics);
         if !self.run.ended() {
             return finished.map(|()| true); // the result was not one that can be sent

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from torchrun import ENVIRONMENT, ROOT, TorchRun
 
 pytest.importorskip("torch")
-
-ROOT = Path(__file__).parents[2]
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 BEGIN = """
 import os, signal, sys, time
@@ -41,63 +35,9 @@ def together():
 """
 
 
-class Run:
-    """`trainwire run` with ranks of the script, in a folder of its own."""
-
+class Run(TorchRun):
     def __init__(self, folder: Path, script: str, *torchrun: str, **limits: Any) -> None:
-        self.folder = folder
-        (folder / "train.py").write_text(BEGIN + script)
-        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-        spec = {"command": [*command, *torchrun, "train.py"], "start_timeout": "5m", "backoff_min": "1ms"}
-        lines = [f"{key} = {json.dumps(value)}" for key, value in (spec | limits).items()]
-        (folder / "spec.toml").write_text("\n".join(lines) + "\n\n[defaults]\nmax_epochs = 100000\n")
-        self.process = subprocess.Popen(
-            ["trainwire", "run", "spec.toml", "--json"],
-            cwd=folder,
-            env=ENVIRONMENT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        )
-
-    def wait_for(self, name: str) -> None:
-        """Until the ranks have written a file of this name."""
-        until = time.monotonic() + 120
-        while not (self.folder / name).exists():
-            assert self.process.poll() is None and time.monotonic() < until, self.ended()
-            time.sleep(0.02)
-
-    def ended(self) -> list[dict[str, Any]]:
-        """All events, once it is over; on the way out what was logged."""
-        out, self.table = self.process.communicate(timeout=150)
-        for log in self.folder.glob(".trainwire/*/jobs/*/logs/*.log"):
-            print(log.read_text())
-        return [json.loads(line) for line in out.splitlines()]
-
-    def ending(self) -> dict[str, Any]:
-        """The end of the one attempt of the one task."""
-        self.events = self.ended()
-        [ending] = [event for event in self.events if event["event"] == "ended"]
-        return ending
-
-    def written(self, name: str) -> list[str]:
-        return [(self.folder / f"{name}-{rank}").read_text() for rank in range(2)]
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:
-    yield tmp_path
-    mark = f"{tmp_path}/"
-    for entry in Path("/proc").iterdir():
-        try:
-            if (
-                entry.name.isdigit()
-                and f"TRAINWIRE_SOCKET={mark}".encode() in (entry / "environ").read_bytes()
-            ):
-                os.kill(int(entry.name), signal.SIGKILL)
-        except OSError:
-            continue
+        super().__init__(folder, BEGIN + script, *torchrun, **limits)
 
 
 def test_all_ranks_leave_after_the_same_epoch(folder: Path) -> None:
@@ -246,6 +186,71 @@ for task in trainwire.tasks(keep_going=True):
     )
     ending = run.ending()
     assert (ending["ending"], ending["error"]["text"]) == ("failed", "rank 1: only here")
+
+
+@pytest.mark.parametrize("leaves", [0, 1])
+def test_nobody_waits_long_for_a_rank_that_has_left(folder: Path, leaves: int) -> None:
+    run = Run(
+        folder,
+        f"""
+for task in trainwire.tasks():
+    with task:
+        for epoch in task.epochs():
+            together()
+            if epoch == 3 and task.rank == {leaves}:
+                break
+time.sleep(3600)  # or its end would tell the others
+        """,
+    )
+    ending = run.ending()
+    if leaves == 1:  # the primary says so
+        assert ending["error"]["type"] == "trainwire.TaskStateError", ending
+        assert ending["error"]["text"].startswith("rank 1 has ended the task")
+    else:  # its word was that all is well
+        assert ending["ending"] == "succeeded"
+        logs = "".join(log.read_text() for log in folder.glob(".trainwire/*/jobs/*/logs/*.log"))
+        assert "rank 0 has ended the task, and this rank waits for it" in logs
+
+
+def test_ranks_go_on_through_the_death_of_the_orchestrator(folder: Path) -> None:
+    run = Run(
+        folder,
+        """
+for task in trainwire.tasks():
+    with task:
+        Path(f"began-{task.rank}-{os.getpid()}").touch()
+        for epoch in task.epochs():
+            go = torch.tensor([float(Path("go").exists())])
+            dist.all_reduce(go)
+            task.report(epoch=epoch, go=go)
+            if epoch == 3 and task.is_primary:
+                Path("ready").touch()
+            if Path("alone").exists() and task.is_primary:
+                Path("went-on").touch()
+            if go:
+                break
+            time.sleep(0.01)
+        Path(f"left-{task.rank}").write_text(str(epoch))
+        task.finish(epoch=epoch)
+        """,
+        job_id="ranks",  # the next run of this id goes on with it
+    )
+    run.wait_for("ready")
+    run.process.kill()
+    run.process.communicate()
+    (folder / "alone").touch()
+    until = time.monotonic() + 60
+    while not (folder / "went-on").exists():
+        assert time.monotonic() < until, "nobody trains while there is no orchestrator"
+        time.sleep(0.02)
+
+    run.start()
+    (folder / "go").touch()
+    ending = run.ending()
+    assert (ending["ending"], ending["attempt"]) == ("succeeded", 1)
+    assert len(list(folder.glob("began-*"))) == 2, "nobody was started again"
+    first, second = run.written("left")
+    assert first == second
 
 
 def test_the_example(folder: Path) -> None:

@@ -129,9 +129,10 @@ import types
 class Flag(list):
     def item(self): return self[0]
 asked = []
-def all_reduce(flag, op):
+def all_reduce(flag, op, async_op):
     asked.append(flag[0])
     flag[0] = max(flag[0], int(len(asked) == 4))
+    return types.SimpleNamespace(is_completed=lambda: True, wait=lambda: None)
 torch = types.ModuleType("torch")
 torch.int32, torch.device = "int32", str
 torch.tensor = lambda values, dtype, device: Flag(values)
