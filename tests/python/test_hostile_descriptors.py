@@ -268,7 +268,8 @@ def test_no_room_to_map_a_task(orchestrator: Orchestrator, start: Start) -> None
     result = peer.acked_result(2)
     assert (outcome(result), text(result.code)) == ("Returned", "payload_out_of_memory")
     peer.deliver(3)
-    assert outcome(peer.acked_result(3)) == "Succeeded"
+    result = peer.acked_result(3)
+    assert outcome(result) == "Succeeded", vars(result.error)
     peer.bye()
     trainer.ends()
 
