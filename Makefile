@@ -51,6 +51,10 @@ test-rust: $(VENV)/installed $(VENV)/dev
 test-python: $(VENV)/installed $(VENV)/dev
 	python -m pytest
 
+.PHONY: test-pythons
+test-pythons: $(VENV)/installed ## test the wheel on the other Pythons found here; PYTHONS="3.12 3.14t" for these alone
+	python tests/pythons.py $(PYTHONS)
+
 .PHONY: test-frameworks
 test-frameworks: $(FRAMEWORKS_VENV)/installed ## test with torch, Hugging Face, Lightning and Keras, in an environment of their own
 	PATH=$(CURDIR)/$(FRAMEWORKS_VENV)/bin:$$PATH KERAS_BACKEND=torch OMP_NUM_THREADS=1 \

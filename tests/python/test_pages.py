@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from pages import Block, Shell, blocks, python, shows
 
+pytest.importorskip("sklearn")  # the examples' own
+
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("docs/**/*.md"), ROOT / "README.md", ROOT / "orchestrator/cli/spec.md"])
 
