@@ -39,6 +39,7 @@ async fn serve_orchestrator(on_disk: bool, folder: &Path, jobs: usize) {
         }
     }
     println!("{} {empty_bytes}", handles.len());
+    drop(handles);
     std::future::pending().await
 }
 
