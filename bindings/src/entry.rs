@@ -118,7 +118,9 @@ pub(crate) fn at_exit(py: Python<'_>) -> PyResult<()> {
             Some(exception) => {
                 outcome::of_exception(&exception, task.normal_outcome()).of_process(task.ranks, false)
             }
-            None => outcome::unfinished("exited without finish()"),
+            None => outcome::unfinished(
+                "exited without finish(): end the script with task.finish(), or train within `with task:`",
+            ),
         };
         task.end_at_exit(ending);
     }

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import trainwire
 from trainwire._client import combinations, request
 from trainwire._client.display import Board
 from trainwire._client.outcomes import Result, Results
@@ -36,6 +37,10 @@ def test_durations_are_milliseconds() -> None:
         "stall_timeout": None,
         "backoff_min": 250,
     }
+    with pytest.raises(TypeError, match="no keyword 'stop_grase'; did you mean 'stop_grace'"):
+        request.limits_of({"stop_grase": 1})
+    with pytest.raises(TypeError, match="no keyword 'max_epoch'; did you mean 'max_epochs'"):
+        trainwire.submit("train.py", max_epoch=3)  # type: ignore[call-arg]
     with pytest.raises(ValueError, match="stop_grace is 'soon'; write seconds, or a text such as \"90s\""):
         request.limits_of({"stop_grace": "soon"})
 

@@ -97,11 +97,14 @@ def test_keep_going_swallows_exceptions_only(orchestrator: Orchestrator, start: 
         assert trainer.wait(20) != 0
 
 
+UNFINISHED = "exited without finish(): end the script with task.finish(), or train within `with task:`"
+
+
 @pytest.mark.parametrize(
     ("body", "kind", "words"),
     [
-        ("", "Unfinished", "exited without finish()"),
-        ("sys.exit(0)", "Unfinished", "exited without finish()"),
+        ("", "Unfinished", UNFINISHED),
+        ("sys.exit(0)", "Unfinished", UNFINISHED),
         ("raise ValueError('bad')", "ValueError", "bad"),
         ("raise KeyboardInterrupt", "KeyboardInterrupt", ""),
     ],

@@ -39,7 +39,7 @@ use crate::exit::{Exit, Failure};
 use crate::view::paint::{ColorChoice, Paint};
 
 fn main() -> ExitCode {
-    let ended = match Cli::parse().command {
+    let ended = match Cli::try_parse().unwrap_or_else(|error| args::explain(error).exit()).command {
         Command::Run(args) => return end(run::run(&args), args.color),
         Command::Serve(args) => serve::serve(&args),
         Command::Submit(args) => ask(client::submit(&args)),

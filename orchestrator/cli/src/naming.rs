@@ -29,13 +29,17 @@ pub(crate) fn stem(command: &[String]) -> &str {
     if let Some(module) = module {
         return module.rsplit('.').next().unwrap_or(module);
     }
-    let script = command.iter().find(|argument| {
-        let extension = Path::new(argument).extension().and_then(|extension| extension.to_str());
-        extension.is_some_and(|extension| SCRIPT_EXTENSIONS.contains(&extension))
-            && !argument.contains(char::is_whitespace)
-    });
+    let script = command
+        .iter()
+        .find(|argument| is_script(Path::new(argument)) && !argument.contains(char::is_whitespace));
     let file = script.or(command.first()).map(Path::new);
     file.and_then(Path::file_stem).and_then(|stem| stem.to_str()).unwrap_or("task")
+}
+
+/// Whether it is called like what an interpreter runs.
+pub(crate) fn is_script(path: &Path) -> bool {
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    extension.is_some_and(|extension| SCRIPT_EXTENSIONS.contains(&extension))
 }
 
 /// What is run by an interpreter that stands before it.

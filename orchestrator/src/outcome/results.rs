@@ -40,6 +40,8 @@ pub struct TaskResult {
     pub cause: Option<String>,
     /// Of the last attempt's exception.
     pub traceback: Option<String>,
+    /// Of a dead letter: the last lines of its trainer's output, as they were written.
+    pub log_tail: Option<String>,
     /// The newest of any attempt.
     pub checkpoint: Option<PathBuf>,
     /// The output of the trainer that had it last.
@@ -111,9 +113,11 @@ impl Fold {
             Some(TaskEnd::Succeeded { metrics } | TaskEnd::Stopped { metrics }) => metrics.clone(),
             _ => Metrics::new(),
         };
-        let (cause, evidence) = match &task.end {
-            Some(TaskEnd::Dead { cause, evidence, .. }) => (Some(cause.clone()), evidence.last()),
-            _ => (None, None),
+        let (cause, log_tail, evidence) = match &task.end {
+            Some(TaskEnd::Dead { cause, log_tail, evidence }) => {
+                (Some(cause.clone()), Some(log_tail.clone()), evidence.last())
+            }
+            _ => (None, None, None),
         };
         let traceback = match evidence {
             Some(Ending::Failed { error, .. } | Ending::Retry { error, .. }) => Some(error.traceback.clone()),
@@ -128,6 +132,7 @@ impl Fold {
             metrics,
             cause,
             traceback: traceback.filter(|text| !text.is_empty()),
+            log_tail: log_tail.filter(|text| !text.is_empty()),
             checkpoint: task.checkpoint.clone(),
             log: last.and_then(|span| Some(self.logs.get(&span.trainer)?.path.clone())),
             duration: task.spans.iter().any(|span| span.over).then_some(task.duration),

@@ -213,7 +213,10 @@ fn explain(program: &str, spec: &JobSpec, error: &io::Error) -> String {
     let path = spec.environment.get("PATH").map(OsString::from).or_else(|| std::env::var_os("PATH"));
     let path = path.unwrap_or_default();
     match error.kind() {
-        io::ErrorKind::NotFound => format!("{program} was not found in PATH ({})", path.to_string_lossy()),
+        io::ErrorKind::NotFound => format!(
+            "{program} was not found in PATH ({}); correct its name, or activate the environment that has it",
+            path.to_string_lossy()
+        ),
         io::ErrorKind::PermissionDenied => {
             format!(
                 "{program} was found in PATH ({}) only where it is not executable",

@@ -53,7 +53,7 @@ impl Scheduler {
         let (needed, total) = (spec.slots_of_trainer() as usize, self.slots_total());
         if needed > total {
             let text = format!(
-                "a trainer of job {job_id} needs {needed} slots, and there are {total}; ask for fewer, or start the orchestrator with more"
+                "a trainer of job {job_id} needs {needed} slots, and there are {total}; ask for fewer, or start the orchestrator with more (--slots names them)"
             );
             return Err(("too_few_slots", text));
         }

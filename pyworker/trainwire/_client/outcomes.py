@@ -37,6 +37,8 @@ class Result:
     """Why it was given up."""
     traceback: str | None = None
     """Of the last attempt's exception."""
+    log_tail: str | None = None
+    """The last lines its trainer wrote, where it was given up."""
     checkpoint: str | None = None
     """The newest of any attempt."""
     log: str | None = None
@@ -92,14 +94,17 @@ class Results(Sequence[Result]):
         return [row for row in self._rows if row.state == "dead"]
 
     def raise_for_failures(self) -> None:
-        """Raises `TasksFailedError`, which names each task that was given up with its cause and its log."""
+        """Raises `TasksFailedError`, which names each task that was given up with its cause, the end of what
+        it wrote, and its log.
+        """
         if failures := self.failures:
-            lines = [
-                f"{row.task}: {row.error}" + (f"\n    log: {row.log}" if row.log else "") for row in failures
-            ]
-            raise TasksFailedError(
-                f"{len(failures)} of {len(self)} tasks of {self.job_id} failed\n  " + "\n  ".join(lines)
-            )
+            lines = [f"{len(failures)} of {len(self)} tasks of {self.job_id} failed"]
+            for row in failures:
+                lines.append(f"  {row.task}: {row.error}")
+                last_words = (row.traceback or row.log_tail or "").rstrip().splitlines()
+                lines += [f"    | {line}" for line in last_words[-LAST_WORDS_LINES:]]
+                lines += [f"    log: {row.log}"] if row.log else []
+            raise TasksFailedError("\n".join(lines))
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """Flat rows with the same keys in all: `params.lr`, `metrics.val/loss`."""
@@ -161,6 +166,7 @@ def results(job_id: str, answered: Sequence[Mapping[str, Any]]) -> Results:
             metrics=dict(row["metrics"]),
             error=row.get("cause"),
             traceback=row.get("traceback"),
+            log_tail=row.get("log_tail"),
             checkpoint=row.get("checkpoint"),
             log=row.get("log"),
             duration_s=row["duration_ms"] / 1000 if "duration_ms" in row else None,
@@ -181,3 +187,7 @@ def rows(path: Path) -> list[dict[str, Any]]:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and math.isfinite(value)
+
+
+# The end of a traceback.
+LAST_WORDS_LINES = 5

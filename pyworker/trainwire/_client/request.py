@@ -69,6 +69,7 @@ def job_request(
     environment: Mapping[str, str] | None,
     working_dir: str | os.PathLike[str] | None,
     limits: Limits,
+    also: Iterable[str],
 ) -> dict[str, Any]:
     """The body of `POST /v1/jobs`. The command runs here, and `python` in it is this Python."""
     words, needed = words_of(command)
@@ -84,7 +85,7 @@ def job_request(
         "script": small if script is None else script,
         "open": open,
         "trainers": trainers,
-        **limits_of(limits),
+        **limits_of(limits, also),
     }
     return {"spec": spec, "tasks": tasks}
 
@@ -127,8 +128,17 @@ def task_requests(
     return requests
 
 
-def limits_of(limits: Mapping[str, Any]) -> dict[str, Any]:
-    """Durations in milliseconds."""
+def limits_of(limits: Mapping[str, Any], also: Iterable[str] = ()) -> dict[str, Any]:
+    """Durations in milliseconds. `also` are other keywords that could have been meant by one that is none.
+
+    Raises `TypeError`, as Python does for a keyword that is not there.
+    """
+    if unknown := set(limits) - set(Limits.__annotations__):
+        from difflib import get_close_matches
+
+        nearest = get_close_matches(min(unknown), [*Limits.__annotations__, *also], n=1)
+        hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+        raise TypeError(f"there is no keyword {min(unknown)!r}{hint}")
     return {
         name: _milliseconds(name, value) if name in DURATIONS else value for name, value in limits.items()
     }

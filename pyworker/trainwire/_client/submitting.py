@@ -199,7 +199,7 @@ def _submit(
 ) -> Job:
     common = Common(stem_of(command), plain(dict(params or {}), "params"), max_epochs, model_name)
     requests = task_requests(common, found, tasks)
-    request = job_request(command, requests, **job)
+    request = job_request(command, requests, **job, also=Said.__annotations__)
     control = _control(daemon)
     answer = control.post("/v1/jobs", request)
     return Job(control, answer["job"], common)

@@ -6,6 +6,7 @@ mod run;
 mod verbs;
 
 use clap::builder::styling::{AnsiColor, Styles};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Parser, Subcommand};
 
 pub(crate) use job::{DurabilityChoice, JobArgs};
@@ -40,6 +41,22 @@ pub(crate) enum Command {
     Retry(Box<RetryArgs>),
     Stack(StackArgs),
     DeadLetters(DeadLettersArgs),
+}
+
+/// Says what is missing where a command was given without the `--` before it.
+pub(crate) fn explain(mut error: clap::Error) -> clap::Error {
+    let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidArg) else { return error };
+    let words: Vec<String> = std::env::args().collect();
+    let place =
+        words.iter().position(|other| other == word).filter(|_| !words.iter().any(|word| word == "--"));
+    if let (ErrorKind::UnknownArgument, false, Some(place)) = (error.kind(), word.starts_with('-'), place)
+        && let Some(command) = words.get(place.saturating_sub(1)..)
+        && matches!(words.get(1).map(String::as_str), Some("run" | "submit"))
+    {
+        let tip = format!("a command comes after --: trainwire {} … -- {}", words[1], command.join(" "));
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+    }
+    error
 }
 
 /// Bold headings, nothing loud.

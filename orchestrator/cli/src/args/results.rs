@@ -8,9 +8,9 @@ use clap::Args;
 #[derive(Args, Debug)]
 #[command(long_about = RESULTS_ABOUT)]
 pub(crate) struct ResultsArgs {
-    /// The job's id, or the folder of a run
+    /// The job's id, or the folder of a run [default: the last run of this folder]
     #[arg(value_name = "JOB")]
-    pub(crate) job: String,
+    pub(crate) job: Option<String>,
 
     /// Best first, by the most of this metric
     #[arg(long, value_name = "METRIC", conflicts_with = "minimize")]

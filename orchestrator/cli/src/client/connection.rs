@@ -126,7 +126,7 @@ impl Connection {
                 if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) =>
             {
                 format!(
-                    "no daemon listens on {socket}; start one with `trainwire serve`, or name its folder with --state"
+                    "no daemon listens on {socket}; start one with `trainwire serve`, or name its folder with --state. (What `trainwire run` did is shown by `trainwire results`, and goes on with `trainwire resume`)"
                 )
             }
             Problem::NoDaemon(error) => format!("the daemon on {socket} cannot be reached: {error}"),

@@ -19,18 +19,18 @@ pub(crate) struct Found {
 }
 
 impl Found {
-    /// What the arguments mean: the id of a job, or the folder of a run.
+    /// What the arguments mean: the id of a job, the folder of a run, or the last run.
     pub(crate) fn new(args: &ResultsArgs) -> Result<Self, Failure> {
-        let named = Path::new(&args.job);
-        if args.state.is_none() && Archive::is_at(named) {
-            return Self::only_one(named);
-        }
-        let job_id = JobId::new(&args.job).map_err(|error| {
-            let text = format!(
-                "{} is neither the folder of a run nor a job's id: {error} ({})",
-                escape(&args.job),
-                error.code()
-            );
+        let named = match (&args.job, &args.state) {
+            (Some(job), None) if Archive::is_at(Path::new(job)) => return Self::only_one(Path::new(job)),
+            (Some(job), _) => job,
+            (None, Some(folder)) => return Self::only_one(is_state(folder)?),
+            (None, None) => return Self::only_one(&last_run()?),
+        };
+        let job_id = JobId::new(named).map_err(|error| {
+            let named = escape(named);
+            let text =
+                format!("{named} is neither the folder of a run nor a job's id: {error} ({})", error.code());
             Failure::new(Exit::Usage, text)
         })?;
         let mut known = Vec::new();
@@ -80,14 +80,7 @@ impl Found {
 /// Folders that may have the job, those nearest first.
 fn candidates(args: &ResultsArgs, job_id: &JobId) -> Result<Vec<PathBuf>, Failure> {
     if let Some(said) = &args.state {
-        if Archive::is_at(said) {
-            return Ok(vec![said.clone()]);
-        }
-        let text = format!(
-            "{} is no state folder, there is no journal in it; name one that `trainwire run` or `serve` has made (state_dir)",
-            escape(&said.to_string_lossy())
-        );
-        return Err(Failure::new(Exit::Usage, text));
+        return Ok(vec![is_state(said)?.to_owned()]);
     }
     let mut folders: Vec<PathBuf> = state::newest(job_id).into_iter().collect();
     // Without HOME there is no daemon to look for either.
@@ -97,24 +90,49 @@ fn candidates(args: &ResultsArgs, job_id: &JobId) -> Result<Vec<PathBuf>, Failur
     Ok(folders)
 }
 
+fn is_state(folder: &Path) -> Result<&Path, Failure> {
+    if Archive::is_at(folder) {
+        return Ok(folder);
+    }
+    let text = format!(
+        "{} is no state folder, there is no journal in it; name one that `trainwire run` or `serve` has made (state_dir)",
+        escape(&folder.to_string_lossy())
+    );
+    Err(Failure::new(Exit::Usage, text))
+}
+
+/// The one that was begun last. Whoever takes a folder writes its lock.
+fn last_run() -> Result<PathBuf, Failure> {
+    let own = own_daemons();
+    let begun = |folder: &PathBuf| fs::metadata(folder.join("lock")).and_then(|lock| lock.modified()).ok();
+    let runs = runs().filter(|folder| !own.contains(folder));
+    runs.max_by_key(begun).ok_or_else(|| {
+        let text = format!(
+            "there is no run in {} of this folder; name a job, or go where `trainwire run` was called (no_such_job)",
+            state::DEFAULT_PARENT
+        );
+        Failure::new(Exit::Usage, text)
+    })
+}
+
+fn runs() -> impl Iterator<Item = PathBuf> {
+    let folders = fs::read_dir(state::DEFAULT_PARENT).into_iter().flatten().flatten();
+    folders.map(|entry| entry.path()).filter(|folder| Archive::is_at(folder))
+}
+
 /// Of Python scripts that found no daemon: `.trainwire/serve`, `serve-2` and so on.
 fn own_daemons() -> Vec<PathBuf> {
-    let folders = fs::read_dir(state::DEFAULT_PARENT).into_iter().flatten().flatten();
     let ours =
         |name: &str| name == "serve" || name.strip_prefix("serve-").is_some_and(|n| n.parse::<u32>().is_ok());
-    let mut found: Vec<_> = folders
-        .filter(|entry| entry.file_name().to_str().is_some_and(ours))
-        .map(|entry| entry.path())
-        .collect();
+    let is_ours = |folder: &PathBuf| folder.file_name().and_then(|name| name.to_str()).is_some_and(ours);
+    let mut found: Vec<_> = runs().filter(is_ours).collect();
     found.sort();
     found
 }
 
 fn no_such_job(job_id: &JobId, known: Vec<JobId>) -> Failure {
-    let runs = fs::read_dir(state::DEFAULT_PARENT).into_iter().flatten().flatten();
-    let runs = runs.filter(|entry| Archive::is_at(&entry.path()));
     let mut known: Vec<String> = known.iter().map(ToString::to_string).collect();
-    known.extend(runs.filter_map(|entry| entry.file_name().into_string().ok()));
+    known.extend(runs().filter_map(|folder| Some(folder.file_name()?.to_str()?.to_owned())));
     let distance = |name: &String| strsim::damerau_levenshtein(name, job_id.as_str());
     let hint = match known.iter().min_by_key(|name| distance(name)) {
         Some(nearest) if distance(nearest) <= job_id.as_str().len() / 2 => {

@@ -28,6 +28,8 @@ pub(crate) struct Row {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) traceback: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) log_tail: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) checkpoint: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) log: Option<String>,
@@ -48,6 +50,7 @@ impl From<TaskResult> for Row {
             duration_ms: result.duration.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
             cause: result.cause,
             traceback: result.traceback,
+            log_tail: result.log_tail,
             checkpoint: result.checkpoint.map(|path| path.display().to_string()),
             log: result.log.map(|path| path.display().to_string()),
         }
@@ -110,6 +113,7 @@ pub(super) mod tests {
             duration_ms: Some(1_500),
             cause: None,
             traceback: None,
+            log_tail: None,
             checkpoint: None,
             log: None,
         }

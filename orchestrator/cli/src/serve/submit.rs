@@ -103,7 +103,8 @@ pub(super) fn spec(said: Map<String, Value>) -> Result<JobSpec, ApiError> {
         _ => Map::new(),
     };
     if let Some(unknown) = said.keys().find(|key| !known.contains_key(*key)) {
-        let nearest = known.keys().min_by_key(|key| strsim::damerau_levenshtein(key, unknown));
+        let distance = |key: &&String| strsim::damerau_levenshtein(key, unknown);
+        let nearest = known.keys().min_by_key(distance).filter(|key| distance(key) <= unknown.len() / 2);
         let hint = nearest.map(|key| format!("; did you mean {key:?}?")).unwrap_or_default();
         let text = format!("spec has the unknown key {unknown:?}{hint}");
         return Err(ApiError::bad_request("bad_spec", text));

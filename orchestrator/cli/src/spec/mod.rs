@@ -16,9 +16,11 @@ use trainwire::{Durability, JobId};
 
 use crate::exit::{Exit, Failure};
 use crate::limits::Limits;
+use crate::naming;
 use crate::plan::PlannedTask;
 use crate::ranking::Ranking;
 use crate::view::paint::Paint;
+use crate::view::words::escape;
 
 /// What a spec says.
 #[derive(Debug, Default)]
@@ -41,8 +43,19 @@ pub(crate) struct Spec {
 
 /// Reads a spec; all its mistakes are told at once.
 pub(crate) fn load(path: &Path, paint: Paint) -> Result<Spec, Failure> {
+    if naming::is_script(path) {
+        let text = format!(
+            "{0} is no spec, which is a file in TOML; a command comes after --: `trainwire run -- python {0}`",
+            escape(&path.to_string_lossy())
+        );
+        return Err(Failure::new(Exit::Usage, text));
+    }
     let source = fs::read_to_string(path).map_err(|error| {
-        Failure::new(Exit::Usage, format!("cannot read the spec {}: {error}", path.display()))
+        let text = format!(
+            "cannot read the spec {}: {error}; a command, if this is one, comes after --",
+            escape(&path.to_string_lossy())
+        );
+        Failure::new(Exit::Usage, text)
     })?;
     parse::parse(&source).map_err(|errors| {
         let shown: Vec<_> = errors.iter().map(|error| error.render(path, &source, paint)).collect();

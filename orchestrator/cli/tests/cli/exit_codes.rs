@@ -113,7 +113,9 @@ fn quiet_says_only_what_went_wrong() {
 #[test]
 fn usage_errors_start_nothing() {
     let sandbox = Sandbox::new();
-    let wrong: [&[&str]; 7] = [
+    let wrong: [&[&str]; 9] = [
+        &["train.py"],
+        &["--max-epochs=3", "python", "train.py"],
         &[],
         &["--grid=lr", "--", "true"],
         &["--grid=lr=1", "--param=lr=2", "--", "true"],
@@ -126,6 +128,11 @@ fn usage_errors_start_nothing() {
         let ran = sandbox.run(args);
         assert_eq!(ran.code, Some(2), "{args:?}: {}", ran.stderr);
         assert!(ran.stderr.contains("error: "), "{args:?}: {}", ran.stderr);
+        if args.ends_with(&["train.py"]) {
+            let said = ran.stderr.contains("a command comes after --: ")
+                && ran.stderr.contains("-- python train.py");
+            assert!(said, "{args:?}: {}", ran.stderr);
+        }
     }
     assert!(!sandbox.path(".trainwire").exists());
 }

@@ -30,6 +30,8 @@ fn results_of_a_run_are_found_by_its_id_and_by_its_folder() {
         newest.stdout
     );
 
+    assert_eq!(ask(&sandbox, &["results"]).stdout, newest.stdout, "the last run");
+
     let first = ask(&sandbox, &["results", ".trainwire/sweep", "--json"]);
     let rows: Vec<Value> = serde_json::from_str(&first.stdout).unwrap();
     assert_eq!(rows.iter().map(|row| &row["state"]).collect::<Vec<_>>(), ["succeeded", "succeeded"]);
@@ -61,6 +63,8 @@ fn results_of_the_daemons_jobs_are_there_also_while_it_is_not() {
 #[test]
 fn what_is_not_there_is_said_with_what_is() {
     let sandbox = Sandbox::new();
+    let ran = ask(&sandbox, &["results"]);
+    assert!(ran.code == Some(2) && ran.stderr.contains("there is no run in .trainwire"), "{}", ran.stderr);
     assert_eq!(sandbox.run(&["--job-id=digits", "--", "true"]).code, Some(0));
     for (args, said) in [
         (
