@@ -56,7 +56,10 @@ impl ProcessIdentity {
     pub fn open(&self) -> io::Result<Option<PidFd>> {
         let opened = match PidFd::open(self.pid) {
             Ok(opened) => opened,
-            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => return Ok(None),
+            // Nobody has the pid, or a thread that leads no process: after a reboot it can be anybody's.
+            Err(error) if matches!(error.raw_os_error(), Some(libc::ESRCH | libc::EINVAL | libc::ENOENT)) => {
+                return Ok(None);
+            }
             Err(error) => return Err(error),
         };
         // The process of this identity started before it was opened, so if it has the pid now, it

@@ -32,8 +32,8 @@ impl PidFd {
     /// [`ProcessIdentity::open`](crate::ProcessIdentity::open).
     ///
     /// # Errors
-    /// `ESRCH` for a pid nobody has, `EINVAL` for 0, a thread that leads no process, or a number
-    /// beyond `i32::MAX`; `EMFILE` at the descriptor limit.
+    /// `ESRCH` for a pid nobody has, `EINVAL` for 0 or a number beyond `i32::MAX`, `EINVAL` or (from Linux 6.15)
+    /// `ENOENT` for a thread that leads no process; `EMFILE` at the descriptor limit.
     pub fn open(pid: u32) -> io::Result<Self> {
         let number = libc::pid_t::try_from(pid).map_err(|_| Errno::EINVAL)?;
         // SAFETY: pidfd_open takes two integers and no pointer.

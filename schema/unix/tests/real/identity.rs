@@ -33,6 +33,21 @@ fn a_recycled_pid_and_another_boot_lead_to_nobody() {
 }
 
 #[test]
+fn a_pid_that_is_a_threads_by_now_leads_to_nobody() {
+    let (sender, thread) = std::sync::mpsc::channel();
+    let (end, ends) = std::sync::mpsc::channel::<()>();
+    let running = std::thread::spawn(move || {
+        sender.send(nix::unistd::gettid()).unwrap();
+        let _ = ends.recv();
+    });
+    let pid = thread.recv().unwrap().as_raw().cast_unsigned();
+    let own = ProcessIdentity::of(std::process::id()).unwrap();
+    assert!(ProcessIdentity { pid, ..own }.open().unwrap().is_none());
+    drop(end);
+    running.join().unwrap();
+}
+
+#[test]
 fn nobody_has_a_pid_that_was_reaped() {
     let mut child = Command::new("true").spawn().unwrap();
     child.wait().unwrap();
