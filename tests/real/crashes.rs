@@ -55,6 +55,10 @@ fn what_a_row_names_was_synced_before_the_row_was_written() {
         ["/payloads>", "/jobs/crash>", "/jobs>", "/state>"].map(|path| find("fsync", path, synced.end));
     let last = folders.iter().map(|folder| folder.end).max().expect("folders");
     let is_log = |call: &&Call| call.path.contains("journal.sqlite-wal");
+    // And the name of the state folder itself, before there is anything in it.
+    let named = find("fsync", &format!("{}>", folder.path().display()), 0);
+    let first = calls.iter().find(is_log).expect("a log");
+    assert!(named.end < first.start, "the state folder is used before its name is synced: {calls:#?}");
     let between = calls.iter().filter(is_log).filter(|call| call.end > written.start && call.start < last);
     assert_eq!(between.count(), 0, "the row is written too early: {calls:#?}");
 
