@@ -3,6 +3,10 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use nix::time::{ClockId, clock_gettime};
+use trainwire_unix::BootId;
+
+use crate::record::Uptime;
 use crate::scheduler::Now;
 
 /// Both clocks, read once for everything that is decided together.
@@ -14,6 +18,13 @@ pub(crate) fn now() -> Now {
 /// For deadlines.
 pub(crate) fn monotonic() -> Instant {
     Instant::now()
+}
+
+/// For waits that go on after a restart. `None` where /proc does not tell which boot this is.
+pub(crate) fn uptime() -> Option<Uptime> {
+    let boot_id = BootId::current().ok()?.to_string();
+    let passed = clock_gettime(ClockId::CLOCK_BOOTTIME).ok()?.into();
+    Some(Uptime { boot_id, passed })
 }
 
 /// As it lies in the journal: microseconds since 1970.

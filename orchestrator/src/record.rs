@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::job::{JobSpec, StopReason};
 use crate::planted;
 
-pub use ending::{Ending, Exit, Next, TrainerFailure};
+pub use ending::{Ending, Exit, Next, TrainerFailure, Uptime};
 pub use metrics::{LastProgress, Metrics, Scalar};
 pub use number::{DeliveryNo, JobNo, Seq, TaskNo, TrainerNo};
 
@@ -187,6 +187,9 @@ pub enum Record {
         /// Of one that did not succeed: the last that was heard of it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         last_progress: Option<Box<LastProgress>>,
+        /// Of one that is tried again after a wait: when that began, by the clock that nobody sets.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        waits_since: Option<Box<Uptime>>,
     },
     /// A task ended without a delivery: cancelled while it waited, or its job failed.
     Closed {

@@ -1,8 +1,7 @@
 //! Which jobs that have ended are forgotten, and when.
 
-use std::collections::BTreeSet;
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use crate::record::JobNo;
 
@@ -30,14 +29,13 @@ impl Retention {
         self.age.is_some() || self.jobs.is_some() || self.bytes.is_some()
     }
 
-    /// Of jobs that have ended, in the order of their ends, those that are too old or too many.
-    pub(crate) fn over(&self, ended: &BTreeSet<(SystemTime, JobNo)>, now: SystemTime) -> Vec<JobNo> {
+    /// Of jobs that have ended, in the order of their ends and with the time since, those that are too old or too
+    /// many.
+    pub(crate) fn over(&self, ended: impl ExactSizeIterator<Item = (JobNo, Duration)>) -> Vec<JobNo> {
         let too_many = self.jobs.map_or(0, |max| ended.len().saturating_sub(max));
-        let too_old = |at: &SystemTime| {
-            self.age.is_some_and(|age| now.duration_since(*at).is_ok_and(|passed| passed >= age))
-        };
-        let over = ended.iter().enumerate().take_while(|(place, (at, _))| *place < too_many || too_old(at));
-        over.map(|(_, (_, job))| *job).collect()
+        let too_old = |passed: Duration| self.age.is_some_and(|age| passed >= age);
+        let over = ended.enumerate().filter(|(place, (_, passed))| *place < too_many || too_old(*passed));
+        over.map(|(_, (job, _))| job).collect()
     }
 
     /// Of jobs with the sizes of their folders, in the order of their ends, those that are too much.
@@ -89,24 +87,24 @@ pub(crate) fn delete(folder: &Path, work: &Path, delete_work: bool) {
 
 #[cfg(test)]
 mod tests {
-    use std::time::UNIX_EPOCH;
-
     use super::*;
 
-    fn ended(count: u64) -> BTreeSet<(SystemTime, JobNo)> {
-        (1..=count).map(|number| (UNIX_EPOCH + Duration::from_secs(number), JobNo(number))).collect()
+    /// The first of them ten seconds ago, one a second.
+    fn ended(count: usize) -> impl ExactSizeIterator<Item = (JobNo, Duration)> {
+        let all: Vec<_> = (1..=10).map(|number| (JobNo(number), Duration::from_secs(10 - number))).collect();
+        all.into_iter().take(count)
     }
 
     #[test]
     fn the_oldest_go_first_by_each_rule() {
-        let now = UNIX_EPOCH + Duration::from_secs(10);
         let none = Retention::default();
-        assert!(!none.is_limited() && none.over(&ended(9), now).is_empty());
+        assert!(!none.is_limited() && none.over(ended(9)).is_empty());
         let by_age = Retention { age: Some(Duration::from_secs(8)), ..Retention::default() };
-        assert_eq!(by_age.over(&ended(9), now), [JobNo(1), JobNo(2)]);
+        assert_eq!(by_age.over(ended(9)), [JobNo(1), JobNo(2)]);
         let by_count = Retention { jobs: Some(6), ..by_age.clone() };
-        assert_eq!(by_count.over(&ended(9), now), [JobNo(1), JobNo(2), JobNo(3)]);
-        assert_eq!(by_age.over(&ended(9), UNIX_EPOCH), [], "the clock was set back");
+        assert_eq!(by_count.over(ended(9)), [JobNo(1), JobNo(2), JobNo(3)]);
+        let set_back = [(JobNo(1), Duration::ZERO), (JobNo(2), Duration::from_secs(8))];
+        assert_eq!(by_age.over(set_back.into_iter()), [JobNo(2)], "each by its own age");
         let by_size = Retention { bytes: Some(10), ..Retention::default() };
         assert_eq!(by_size.too_large(&[(JobNo(1), 5), (JobNo(2), 5), (JobNo(3), 6)]), [JobNo(1), JobNo(2)]);
         assert_eq!(by_size.too_large(&[(JobNo(1), 5), (JobNo(2), 5)]), []);

@@ -9,6 +9,7 @@ use crate::record::{Ending, Exit, Record};
 use crate::status::TaskCounts;
 use crate::training_task::TrainingTask;
 
+mod clocks;
 mod journal;
 mod look;
 mod open;

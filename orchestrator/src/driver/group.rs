@@ -9,6 +9,7 @@ use super::attribute::attribute;
 use super::last_row::LastRow;
 use super::{Driver, JobSlot};
 use crate::budget::Charge;
+use crate::clock;
 use crate::events::{Feed, without_token};
 use crate::intake::Intake;
 use crate::job::JobSpec;
@@ -106,8 +107,11 @@ impl Driver {
                 Record::Delivered { delivery, trainer, log_from, .. } => {
                     *log_from = self.mark_log(*trainer, *delivery);
                 }
-                Record::Ended { delivery, ending, next, last_progress, .. } => {
+                Record::Ended { delivery, ending, next, last_progress, waits_since, .. } => {
                     self.add_evidence(*delivery, ending, next, last_progress);
+                    if matches!(next, Next::Queued { after } if !after.is_zero()) {
+                        *waits_since = clock::uptime().map(Box::new);
+                    }
                 }
                 _ => {}
             }
@@ -253,10 +257,10 @@ impl Driver {
             }
             Record::Closed { task, .. } => self.release_task(*task),
             Record::JobEnded { .. } => {
-                let at = entry.at;
+                let seq = entry.seq;
                 feed.publish(entry);
                 self.budget.give_back(Charge::of_job(&slot.spec));
-                self.job_ended(at, job);
+                self.job_ended(seq, job);
                 if let Some(folder) = self.layout.spool(&feed.job_id) {
                     tokio::task::spawn_blocking(move || spool::clear(&folder));
                 }

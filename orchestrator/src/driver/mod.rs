@@ -31,7 +31,7 @@ mod slabs;
 mod trainers;
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -81,8 +81,8 @@ pub(crate) struct Parts {
     pub(crate) seq: Seq,
     /// Jobs the journal knows.
     pub(crate) feeds: HashMap<JobNo, Arc<Feed>>,
-    /// Those of them that have ended, and when.
-    pub(crate) ended: BTreeSet<(SystemTime, JobNo)>,
+    /// Those of them that have ended, and when, in the order of their ends.
+    pub(crate) ended: BTreeMap<Seq, (JobNo, SystemTime)>,
     /// What those of them need that have not ended.
     pub(crate) restart: Restart,
     /// With the end of its commits; `None` keeps the journal in memory.

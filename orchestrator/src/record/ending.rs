@@ -106,6 +106,15 @@ pub struct TrainerFailure {
     pub fatal: bool,
 }
 
+/// A moment by the clock of one boot of the machine, which nobody can set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Uptime {
+    /// Of `/proc/sys/kernel/random/boot_id`.
+    pub boot_id: String,
+    /// Since that boot, suspensions included.
+    pub passed: Duration,
+}
+
 /// What becomes of a task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "next", rename_all = "snake_case")]

@@ -107,7 +107,7 @@ impl Restart {
                 }
             }
         }
-        restart.adoption.waits = past.waits(clock::now().wall);
+        restart.adoption.waits = past.waits(clock::now().wall, clock::uptime().as_ref());
         restart.adoption.failed = std::mem::take(&mut past.failed);
         Ok(restart)
     }

@@ -10,7 +10,8 @@ use trainwire_unix::ProcessIdentity;
 
 use crate::events::Feed;
 use crate::journal::Entry;
-use crate::record::{DeliveryNo, Ending, JobNo, Next, Record, Seq, TaskNo, TrainerNo};
+use crate::planted;
+use crate::record::{DeliveryNo, Ending, JobNo, Next, Record, Seq, TaskNo, TrainerNo, Uptime};
 use crate::scheduler::Scheduler;
 
 /// What the records say beside the Scheduler's state.
@@ -19,16 +20,25 @@ pub(crate) struct Past {
     /// Of the last record.
     pub(crate) seq: Seq,
     pub(crate) feeds: HashMap<JobNo, Arc<Feed>>,
-    /// When which job ended.
-    pub(crate) ended: BTreeSet<(SystemTime, JobNo)>,
+    /// Which job ended, and when, in the order of their ends.
+    pub(crate) ended: BTreeMap<Seq, (JobNo, SystemTime)>,
     /// Of trainers that have not ended.
     pub(super) processes: HashMap<TrainerNo, Process>,
     /// Where in its trainer's log each open delivery begins.
     pub(super) log_from: HashMap<DeliveryNo, u64>,
     /// Trainers whose last delivery failed.
     pub(super) failed: BTreeSet<TrainerNo>,
-    /// Since when queued tasks wait, and how long they should.
-    waits: HashMap<TaskNo, (SystemTime, Duration)>,
+    waits: HashMap<TaskNo, Wait>,
+}
+
+/// Of a queued task.
+struct Wait {
+    /// Since when.
+    at: SystemTime,
+    /// The same by the clock that nobody sets; older journals do not say.
+    since: Option<Uptime>,
+    /// How long it should.
+    after: Duration,
 }
 
 /// A process as it was journaled.
@@ -57,7 +67,7 @@ impl Past {
                 feed.end(Ok(()));
             } else if requeued && feed.is_ended() {
                 let job = feed.job;
-                self.ended.retain(|(_, ended)| *ended != job);
+                self.ended.retain(|_, (ended, _)| *ended != job);
                 feed.reopen();
             }
         }
@@ -90,7 +100,7 @@ impl Past {
                 self.waits.remove(task);
                 self.log_from.extend(log_from.map(|from| (*delivery, from)));
             }
-            Record::Ended { delivery, ending, next, .. } => {
+            Record::Ended { delivery, ending, next, waits_since, .. } => {
                 self.log_from.remove(delivery);
                 let Some(delivered) = scheduler.state().delivery(*delivery) else { return };
                 match ending {
@@ -99,23 +109,31 @@ impl Past {
                 };
                 match next {
                     Next::Queued { after } if !after.is_zero() => {
-                        self.waits.insert(delivered.task, (entry.at, *after));
+                        let since = waits_since.as_deref().cloned();
+                        self.waits.insert(delivered.task, Wait { at: entry.at, since, after: *after });
                     }
                     _ => drop(self.waits.remove(&delivered.task)),
                 }
             }
-            Record::JobEnded { job } => drop(self.ended.insert((entry.at, *job))),
+            Record::JobEnded { job } => drop(self.ended.insert(entry.seq, (*job, entry.at))),
             Record::Closed { task, .. } => drop(self.waits.remove(task)),
             _ => {}
         }
     }
 
-    /// What is left of the waits. Nobody waits longer than was decided, whatever became of the clock.
-    pub(super) fn waits(&self, now: SystemTime) -> BTreeMap<TaskNo, Duration> {
-        let left = |since: &SystemTime, wait: &Duration| {
-            wait.saturating_sub(now.duration_since(*since).unwrap_or_default())
+    /// What is left of the waits. Nobody waits longer than was decided, whatever became of the clock; and not
+    /// shorter, as long as the machine has not been started anew.
+    pub(super) fn waits(&self, now: SystemTime, uptime: Option<&Uptime>) -> BTreeMap<TaskNo, Duration> {
+        let left = |wait: &Wait| {
+            let same_boot = wait.since.as_ref().zip(uptime).filter(|(then, now)| then.boot_id == now.boot_id);
+            let same_boot = same_boot.filter(|_| !planted::is("waits-by-wall-clock"));
+            let passed = match same_boot {
+                Some((then, now)) => now.passed.saturating_sub(then.passed),
+                None => now.duration_since(wait.at).unwrap_or_default(),
+            };
+            wait.after.saturating_sub(passed)
         };
-        let waits = self.waits.iter().map(|(task, (since, wait))| (*task, left(since, wait)));
+        let waits = self.waits.iter().map(|(task, wait)| (*task, left(wait)));
         waits.filter(|(_, left)| !left.is_zero()).collect()
     }
 }

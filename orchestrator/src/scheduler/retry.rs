@@ -50,7 +50,7 @@ impl Scheduler {
             Next::Queued { after } => Some(*after),
             _ => None,
         };
-        self.record(Record::Ended { delivery, seq, ending, next, last_progress: None });
+        self.record(Record::Ended { delivery, seq, ending, next, last_progress: None, waits_since: None });
 
         if let Some(live) = self.trainers.get_mut(&holder.trainer) {
             if let Some(place) = live.delivered_at.iter().position(|(held, _)| *held == delivery) {

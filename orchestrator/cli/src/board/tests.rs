@@ -44,7 +44,10 @@ impl Run {
     }
 
     fn end(&mut self, task: &str, ending: Ending, next: Next) -> &mut Self {
-        self.then(Some(task), Record::Ended { delivery: 1, seq: None, ending, next, last_progress: None })
+        self.then(
+            Some(task),
+            Record::Ended { delivery: 1, seq: None, ending, next, last_progress: None, waits_since: None },
+        )
     }
 
     fn trouble(&self, task: &str) -> Option<Trouble> {

@@ -111,6 +111,7 @@ fn ends(first: u64, ends: &[(u64, Next)]) -> Batch {
             ending: Ending::Lost,
             next: next.clone(),
             last_progress: None,
+            waits_since: None,
         },
     };
     let mut batch = batch(first, &ends.iter().map(ended).collect::<Vec<_>>());

@@ -15,7 +15,14 @@ fn records() -> Vec<Record> {
         TrainerFailure { kind: "ValueError".into(), text: "lr".into(), traceback: "…".into(), fatal: true };
     let killed = Exit::Signal { signal: 9, core_dumped: false, out_of_memory: true };
     let dead = || Next::Dead { cause: "failed once".into(), log_tail: "last\n".into() };
-    let ended = |ending, next| Record::Ended { delivery: 7, seq: None, ending, next, last_progress: None };
+    let ended = |ending, next| Record::Ended {
+        delivery: 7,
+        seq: None,
+        ending,
+        next,
+        last_progress: None,
+        waits_since: None,
+    };
     let mut spec = JobSpec::default();
     spec.environment.insert("SECRET".into(), "s3cret".into());
     vec![
@@ -78,6 +85,7 @@ fn records() -> Vec<Record> {
                 epoch: None,
                 metrics: vec![("loss".to_owned(), Scalar::Number(0.5))],
             })),
+            waits_since: None,
         },
         Record::Started { delivery: 7 },
         Record::Checkpointed {
