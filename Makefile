@@ -67,7 +67,7 @@ $(FRAMEWORKS_VENV)/installed: $(SOURCES) tests/frameworks/requirements.txt requi
 	@touch $@
 
 .PHONY: faults
-faults: $(VENV)/installed ## what goes wrong: 10,000 simulated seeds, 2,000 kills, failing disks, lost messages
+faults: $(VENV)/installed ## what goes wrong: 10,000 simulated seeds, 2,000 kills, power cuts, failing disks, lost messages
 	TRAINWIRE_SEEDS=$${TRAINWIRE_SEEDS:-10000} TRAINWIRE_FAULTS=$${TRAINWIRE_FAULTS:-full} \
 		cargo test --locked --profile faults -p trainwire-tests --test simulation --test faults -- --nocapture --test-threads=2
 
@@ -78,7 +78,8 @@ planted: $(VENV)/installed ## plant the faults of docs/faults.md one by one: the
 .PHONY: soak
 soak: $(VENV)/installed ## the same for hours, with other seeds each time, until something fails
 	for round in $$(seq 1 100000); do \
-		TRAINWIRE_FIRST_SEED=$$(od -An -N6 -tu8 /dev/urandom | tr -d ' ') TRAINWIRE_SEEDS=100000 $(MAKE) faults || exit 1; \
+		TRAINWIRE_FIRST_SEED=$$(od -An -N6 -tu8 /dev/urandom | tr -d ' ') TRAINWIRE_SEEDS=100000 TRAINWIRE_CUTS=500 \
+			$(MAKE) faults || exit 1; \
 	done
 
 .PHONY: lint

@@ -26,6 +26,9 @@ pub(crate) fn promises(output: &Output) -> Vec<Promise> {
 /// Of jobs that trainers outside work off.
 pub(crate) const ATTACHED: &str = "attached";
 
+/// What tasks are full of.
+pub(crate) const BYTE: u8 = 7;
+
 /// How it ends, beside 0 for everything over and 101 for a panic.
 pub(crate) const NOT_STARTED: i32 = 3;
 pub(crate) const JOURNAL_FAILED: i32 = 4;
@@ -52,7 +55,7 @@ async fn a_life() {
 }
 
 async fn live(orchestrator: &Orchestrator) -> Result<(), SubmitError> {
-    let task = |id: &str, size: usize| TrainingTask::new(id, "m").hyperparams(vec![7; size]);
+    let task = |id: &str, size: usize| TrainingTask::new(id, "m").hyperparams(vec![BYTE; size]);
     let make = |id: &str| Job::new(id).expect("an id");
     let mut attached = make(ATTACHED).attach(true).open().window(2);
     attached.spec.max_losses = 100;

@@ -11,7 +11,11 @@ mod kills;
 mod life;
 mod lives;
 mod messages;
+mod power;
 mod proxy;
+#[expect(dead_code, reason = "the simulation needs more of it")]
+#[path = "../simulation/random.rs"]
+mod random;
 #[path = "../simulation/reader.rs"]
 mod reader;
 mod told;
