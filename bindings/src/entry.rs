@@ -40,6 +40,7 @@ pub(crate) fn connect(
     match connected {
         Ok(Some(task)) => {
             task.get().is_the_only_one();
+            task.get().warn_of_fewer_epochs(py, max_epochs);
             Ok(task)
         }
         Ok(None) => {

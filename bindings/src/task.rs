@@ -14,6 +14,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyString};
 use trainwire_protocol::message::{Metric, Outcome};
 use trainwire_protocol::task::VerifiedTask;
+use trainwire_protocol::task_builder::MAX_EPOCHS_DEFAULT;
 
 use crate::backend::Backend;
 use crate::checkpoint::Checkpoint;
@@ -163,6 +164,17 @@ impl Task {
     fn shared_delivery(&self) -> Option<String> {
         let alone = self.ranks.world_size == 1 || self.offline;
         (!alone).then(|| format!("{}.{}", self.run.delivery.0, self.ranks.restart))
+    }
+
+    /// A task of which nobody has said how long it is has the schema's ten epochs, not the script's own number.
+    pub(crate) fn warn_of_fewer_epochs(&self, py: Python<'_>, own: Option<i32>) {
+        if let Some(own) = own.filter(|own| *own > self.max_epochs && self.max_epochs == MAX_EPOCHS_DEFAULT) {
+            let text = format!(
+                "this task has {MAX_EPOCHS_DEFAULT} epochs, which is the default; the script's own {own} hold \
+                 without an orchestrator: with one say --max-epochs {own}, or max_epochs in a spec"
+            );
+            metrics::warn(py, &text);
+        }
     }
 
     /// It is this process's one task: the orchestrator learns that at once, so that it hands the next

@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use trainwire_protocol::limits::TASK_SIZE_BYTES_MAX;
 use trainwire_protocol::task::{TaskError, VerifiedTask};
-use trainwire_protocol::task_builder::task_head;
+use trainwire_protocol::task_builder::{MAX_EPOCHS_DEFAULT, task_head};
 use trainwire_unix::{PayloadBuffer, SealedError};
 
 use crate::error::BuildError;
 use crate::payload::Payload;
 use crate::slab::{JobSlab, SlabBuffer};
-use crate::training_task::{MAX_EPOCHS_DEFAULT, TrainingTask};
+use crate::training_task::TrainingTask;
 
 /// Memory for a task's hyperparameters, to be filled in place: what is written here is what
 /// `numpy.frombuffer(task.hyperparams)` shows in the trainer, without a copy between.

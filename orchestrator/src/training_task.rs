@@ -125,6 +125,3 @@ impl TrainingTask {
         Ok(Payload::joined(&[&head, hyperparams], slab)?)
     }
 }
-
-/// Of `training_task.fbs`.
-pub(crate) const MAX_EPOCHS_DEFAULT: i32 = 10;

@@ -285,7 +285,8 @@ class Tasks:
 def connect(*, params: dict[str, Any] | None = None, max_epochs: int | None = None) -> Task:
     """This process's one task; called again, the same one.
 
-    Without TRAINWIRE_SOCKET it is an offline task with the defaults given here.
+    Without TRAINWIRE_SOCKET it is an offline task with the defaults given here. A task of an orchestrator has
+    its own: ten epochs unless somebody says `--max-epochs`; where the script wants more, a warning tells.
     """
 
 def tasks(

@@ -14,6 +14,7 @@ programs can read as well:
 from __future__ import annotations
 
 import copyreg
+import os
 import pickle
 import random
 import re
@@ -21,10 +22,10 @@ import shutil
 import sys
 import warnings
 from collections import Counter
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from enum import Enum
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 if TYPE_CHECKING:
     from trainwire import Task
@@ -90,8 +91,12 @@ class Keeper:
             for name, part in self._state.items():
                 _write(new, name, part)
             _save_random(new)
+            _sync(new)
             shutil.rmtree(folder, ignore_errors=True)
-            task.checkpoint(new.rename(folder), epoch=epoch, keep_last=self._keep_last)
+            task.checkpoint(new.rename(folder), epoch=epoch)
+            # Of ours alone: what else the script announces is its own to keep.
+            for older in self._saved()[: -self._keep_last] if self._keep_last else []:
+                shutil.rmtree(older)
         except OSError as error:
             shutil.rmtree(new, ignore_errors=True)
             text = f"trainwire: the state of epoch {epoch} is not saved: {error}"
@@ -127,20 +132,24 @@ class Keeper:
         """The newest checkpoint after which there is an epoch left: what stands behind the loop goes by what
         the last one has left in its variables.
         """
-        at = self._task.last_checkpoint
-        if at is None:
+        newest = self._task.last_checkpoint
+        if newest is None:
+            if self._task.is_primary:  # of another job of this name, whose work folder was kept
+                shutil.rmtree(self._task.workdir / FOLDER, ignore_errors=True)
             return None
-        newest, folder = Path(at), self._task.workdir / FOLDER
-        if newest.parent != folder:
+        saved = self._saved()
+        if not saved:
             raise ValueError(
-                f"the newest checkpoint, {newest}, was not saved by epochs(state=…); load it by hand, or "
-                "delete it to begin anew"
+                f"the newest checkpoint, {newest.path}, was not saved by epochs(state=…); load it by hand, "
+                "or delete it to begin anew"
             )
-        if _epoch_of(newest) + 1 < self._task.max_epochs:
-            return newest
-        older = [found for found in folder.glob("epoch-*") if found.suffix != ".new"]
-        older = [found for found in older if _epoch_of(found) + 1 < self._task.max_epochs]
-        return max(older, key=_epoch_of, default=None)
+        left = [folder for folder in saved if _epoch_of(folder) + 1 < self._task.max_epochs]
+        return left[-1] if left else None
+
+    def _saved(self) -> list[Path]:
+        """Oldest first. Each is whole: it was on the disk before it had its name."""
+        found = (self._task.workdir / FOLDER).glob("epoch-*")
+        return sorted((folder for folder in found if folder.suffix != ".new"), key=_epoch_of)
 
     def _put_back(self, name: str, saved: Any) -> None:
         if name not in self._state or _is_value(self._state[name]):
@@ -152,11 +161,24 @@ class Keeper:
 def _write(folder: Path, name: str, part: Any) -> None:
     torch = sys.modules.get("torch")
     content = part.state_dict() if _has_state_dict(part) else part
-    if torch is not None and (content is not part or isinstance(part, torch.Tensor)):
-        torch.save(content, folder / f"{name}.pt")
-        return
-    with (folder / f"{name}.pickle").open("wb") as file:
-        pickle.dump(content, file)
+    by_torch = torch is not None and (content is not part or isinstance(part, torch.Tensor))
+    save, suffix = (torch.save, "pt") if torch is not None and by_torch else (pickle.dump, "pickle")
+    _put(folder / f"{name}.{suffix}", lambda file: save(content, file))
+
+
+def _put(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    with path.open("wb") as file:
+        write(file)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _read(path: Path) -> Any:
@@ -255,8 +277,7 @@ def _save_random(folder: Path) -> None:
     if (torch := sys.modules.get("torch")) is not None:
         states["torch"] = torch.get_rng_state()
         states["cuda"] = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
-    with (folder / RANDOM).open("wb") as file:
-        pickle.dump(states, file)
+    _put(folder / RANDOM, lambda file: pickle.dump(states, file))
 
 
 def _restore_random(folder: Path) -> None:

@@ -220,3 +220,16 @@ def test_what_a_delivery_says_of_time_and_trace(orchestrator: Orchestrator, star
     peer.acked_result(2)
     peer.bye()
     assert trainer.ends() == f"{traceparent} True\nNone None\n"
+
+
+def test_a_script_that_wants_more_epochs_than_its_task_has_is_told(
+    orchestrator: Orchestrator, start: Start
+) -> None:
+    for epochs, own, told in [(10, 50, True), (20, 50, False), (10, 5, False)]:
+        trainer = start(f"task = trainwire.connect(max_epochs={own})\ntask.finish()")
+        peer = orchestrator.accept().welcome()
+        peer.deliver(1, wire.task(max_epochs=epochs))
+        peer.acked_result()
+        trainer.ends()
+        assert ("this task has 10 epochs, which is the default" in trainer.errors) == told
+        assert ("say --max-epochs 50" in trainer.errors) == told

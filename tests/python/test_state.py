@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import wire
 from conftest import Start
-from orchestrator import Orchestrator, text
+from orchestrator import Orchestrator, metrics, text
 
 import trainwire
 from trainwire import _state
@@ -155,14 +155,52 @@ def test_so_many_are_saved_and_kept(orchestrator: Orchestrator, start: Start, tm
         assert sorted(path.name for path in (work / "state").iterdir()) == [f"epoch-{n}" for n in kept]
 
 
+def test_what_the_script_announces_itself_stays_and_is_not_taken_for_the_state(
+    orchestrator: Orchestrator, start: Start, tmp_path: Path
+) -> None:
+    work = tmp_path / "work"
+    script = """
+        task = trainwire.connect()
+        seen = []
+        for epoch in task.epochs(state=seen):
+            seen.append(epoch)
+            (task.workdir / f"mine-{epoch}.pt").write_text("")
+            task.checkpoint(task.workdir / f"mine-{epoch}.pt", epoch=epoch)
+            if epoch == 3 and task.attempt == 1:
+                os.kill(os.getpid(), 9)
+        task.finish(seen=repr(seen))
+    """
+    start(script)
+    peer = orchestrator.accept().welcome()
+    peer.deliver(1, wire.task(max_epochs=5), work=str(work))
+    for _ in range(7):
+        peer.ack(peer.until(wire.CHECKPOINT))
+    peer.closed()
+    start(script)
+    newest = wire.make("CheckpointRef", path=str(work / "mine-3.pt"), epoch=3.0)
+    result = ends(orchestrator, work, 4, attempt=2, lastCheckpoint=newest)
+    assert metrics(result) == {"seen": "[0, 1, 2, 3, 4]"}
+    assert len(list(work.glob("mine-*.pt"))) == 5
+
+
+def test_what_another_job_has_left_is_not_gone_on_with(
+    orchestrator: Orchestrator, start: Start, tmp_path: Path
+) -> None:
+    for _ in range(2):
+        start(LOOP.format(state="[1]", more=""))
+        result = ends(orchestrator, tmp_path / "work", 5)
+        assert result.outcome == wire.messages().Outcome.Succeeded
+    names = sorted(path.name for path in (tmp_path / "work/state").iterdir())
+    assert names == ["epoch-3", "epoch-4"]
+
+
 def test_what_is_saved_is_of_this_loop(orchestrator: Orchestrator, start: Start, tmp_path: Path) -> None:
     work = tmp_path / "work"
     start(LOOP.format(state="{'n': 1, 'kind': 'a'}", more=""))
     ends(orchestrator, work, 5)
-    checkpoint = wire.make("CheckpointRef", path=str(work / "state/epoch-2"), epoch=2.0)
-    (work / "state/epoch-4").rename(work / "state/epoch-2")
+    checkpoint = wire.make("CheckpointRef", path=str(work / "state/epoch-4"), epoch=4.0)
     for state, said in [
-        ("{'n': 1, 'more': 2}", "ValueError: .*epoch-2 has nothing of more: .* delete the folder"),
+        ("{'n': 1, 'more': 2}", "ValueError: .*epoch-3 has nothing of more: .* delete the folder"),
         ("{'n': [], 'kind': ''}", "TypeError: it is a list now, and was a int.*putting 'n' back"),
     ]:
         trainer = start(LOOP.format(state=state, more=""))
@@ -170,6 +208,8 @@ def test_what_is_saved_is_of_this_loop(orchestrator: Orchestrator, start: Start,
         trainer.ends(1)
         assert re.search(said, trainer.errors, re.DOTALL), trainer.errors
         assert text(error.type) == said.partition(":")[0]
+    work = tmp_path / "other"
+    work.mkdir()
     by_hand = work / "mine.pt"
     by_hand.write_text("")
     start(LOOP.format(state="{'n': 1}", more=""))

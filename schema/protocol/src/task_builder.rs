@@ -106,4 +106,4 @@ impl TaskBuilder {
 }
 
 /// As in `training_task.fbs`.
-const MAX_EPOCHS_DEFAULT: i32 = 10;
+pub const MAX_EPOCHS_DEFAULT: i32 = 10;
