@@ -1,10 +1,11 @@
 //! What goes wrong, with real processes, sockets and files: the orchestrator killed at any system call, a
 //! disk that fails or is full at any of them, messages that are lost one by one, trainers that end in every way
-//! at every step. An independent reader of the journal, and of what trainers and clients were told, finds every
-//! promise kept.
+//! at every step, a machine whose power is cut or whose clock is set. An independent reader of the journal, and of
+//! what trainers and clients were told, finds every promise kept.
 //!
 //! Each test takes its sample of what there is; `make faults` and `make soak` take all (`TRAINWIRE_FAULTS`).
 
+mod clocks;
 mod disk;
 mod journal;
 mod kills;

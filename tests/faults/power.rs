@@ -6,8 +6,8 @@
 //! is counted in lines the machine has said, and microseconds after, so a seed (`TRAINWIRE_SEED`) says it, as far as
 //! a real machine can repeat itself. `TRAINWIRE_CUTS` says how many.
 
-mod guest;
-mod machine;
+pub(crate) mod guest;
+pub(crate) mod machine;
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -38,14 +38,14 @@ fn cut(data: Data) {
         for place in 0..cuts {
             let moment = Moment::pick(&mut random);
             eprintln!("{data:?}, seed {seed}, cut {place} of {cuts}: {moment:?}");
-            let mut boot = machine.boot(false);
+            let mut boot = machine.boot(guest::RUN, &[]);
             (0..moment.lines).for_each(|_| drop(boot.line()));
             std::thread::sleep(moment.later);
             boot.cut();
         }
         // What is left comes to its end, and stays there.
         for _ in 0..2 {
-            let mut boot = machine.boot(true);
+            let mut boot = machine.boot(guest::RUN, &[&format!("{}=1", guest::LAST)]);
             while boot.line() != "well" {}
             boot.cut();
         }

@@ -23,14 +23,11 @@ use crate::{journal, life, trainer};
 #[test]
 #[ignore = "run in the machine"]
 fn a_machine() {
-    let Some(folder) = std::env::var_os(MACHINE).map(PathBuf::from) else { return };
-    std::panic::set_hook(Box::new(|broken| {
-        let _ = say(&format!("broken: {}", broken.to_string().replace('\n', " ")));
-    }));
+    let Some(disk) = folder() else { return };
     let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").expect("a boot id");
     tell(&format!("up {}", boot_id.trim()));
-    let disk = folder.join("disk");
-    let mut lives = Life::parse(&fs::read_to_string(folder.join(TOLD)).expect("what was told"));
+    let told = disk.parent().expect("the host's folder").join(TOLD);
+    let mut lives = Life::parse(&fs::read_to_string(told).expect("what was told"));
     for life in &lives {
         journal::check(&life.state(&disk), &life.promises, life.over);
     }
@@ -51,7 +48,16 @@ fn a_machine() {
     tell("well");
 }
 
-fn tell(line: &str) {
+/// That of the machine's disk, in the machine; whatever breaks in there from here on is said. `None` outside.
+pub(crate) fn folder() -> Option<PathBuf> {
+    let folder = std::env::var_os(MACHINE).map(PathBuf::from)?;
+    std::panic::set_hook(Box::new(|broken| {
+        let _ = say(&format!("broken: {}", broken.to_string().replace('\n', " ")));
+    }));
+    Some(folder.join("disk"))
+}
+
+pub(crate) fn tell(line: &str) {
     say(line).expect("the host reads");
 }
 
@@ -120,6 +126,9 @@ impl Life {
 /// brings to its end what there is.
 pub(super) const MACHINE: &str = "TRAINWIRE_TEST_MACHINE";
 pub(super) const LAST: &str = "TRAINWIRE_TEST_LAST";
+
+/// What the first process runs.
+pub(super) const RUN: &str = "power::guest::a_machine";
 
 /// In the host's folder.
 pub(super) const TOLD: &str = "told";

@@ -5,7 +5,7 @@ mountpoint -q /dev || mount -t devtmpfs dev /dev
 mkdir -p /dev/shm && mount -t tmpfs shm /dev/shm
 exec </dev/null >/dev/ttyS0
 stty raw </dev/ttyS0
-mount -t ext4 -o "data=$DATA" /dev/ubda "$TRAINWIRE_TEST_MACHINE/disk" && "$PROGRAM" --exact power::guest::a_machine \
+mount -t ext4 -o "data=$DATA" /dev/ubda "$TRAINWIRE_TEST_MACHINE/disk" && "$PROGRAM" --exact "$RUN" \
     --ignored --nocapture --test-threads=1
 echo "over: $?"
 # It does not end: the power is cut.

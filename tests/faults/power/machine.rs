@@ -20,7 +20,7 @@ use tempfile::TempDir;
 use super::guest;
 
 /// What outlives its boots.
-pub(super) struct Machine {
+pub(crate) struct Machine {
     folder: TempDir,
     data: Data,
     /// What was heard, for the machine to read when it is up again.
@@ -29,7 +29,7 @@ pub(super) struct Machine {
 
 /// What of a file is on the disk when its size is: the two ways of ext4.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Data {
+pub(crate) enum Data {
     /// Its bytes.
     Ordered,
     /// Whatever was there before.
@@ -37,7 +37,7 @@ pub(super) enum Data {
 }
 
 /// From its start until its power is cut.
-pub(super) struct Boot<'a> {
+pub(crate) struct Boot<'a> {
     machine: &'a mut Machine,
     process: Child,
     lines: Receiver<String>,
@@ -48,7 +48,7 @@ pub(super) struct Boot<'a> {
 impl Machine {
     /// Skips, and says so, where there is no such Linux; fails there if `TRAINWIRE_REQUIRE_UML` is 1.
     #[expect(clippy::print_stderr, reason = "a skip says why")]
-    pub(super) fn find(data: Data) -> Option<Self> {
+    pub(crate) fn find(data: Data) -> Option<Self> {
         let found = |program: &str| {
             let mut command = tool(program);
             command.arg(if program == LINUX { "--version" } else { "-V" });
@@ -82,8 +82,8 @@ impl Machine {
         Self { folder, data, told }
     }
 
-    /// Switches it on.
-    pub(super) fn boot(&mut self, is_last: bool) -> Boot<'_> {
+    /// Switches it on, for a test of this program to run in it, with these settings in its environment.
+    pub(crate) fn boot(&mut self, run: &str, settings: &[&str]) -> Boot<'_> {
         let path = |name: &str| self.folder.path().join(name);
         let mut console = OpenOptions::new();
         let console = console.append(true).create(true).open(path("console")).expect("a file");
@@ -97,9 +97,7 @@ impl Machine {
         // The first process gets these as its environment.
         command.arg(setting(guest::MACHINE, self.folder.path())).arg(setting("PROGRAM", &program));
         command.arg(format!("DATA={}", format!("{:?}", self.data).to_lowercase()));
-        if is_last {
-            command.arg(format!("{}=1", guest::LAST));
-        }
+        command.arg(format!("RUN={run}")).args(settings);
         if let Ok(planted) = std::env::var("TRAINWIRE_PLANTED") {
             command.arg(format!("TRAINWIRE_PLANTED={planted}"));
         }
@@ -111,19 +109,19 @@ impl Machine {
     }
 
     /// Everything it has said.
-    pub(super) fn told(&self) -> String {
+    pub(crate) fn told(&self) -> String {
         fs::read_to_string(self.folder.path().join(guest::TOLD)).expect("a file")
     }
 
     /// For whoever wants to see what it broke.
-    pub(super) fn keep(self) -> PathBuf {
+    pub(crate) fn keep(self) -> PathBuf {
         self.folder.keep()
     }
 }
 
 impl Boot<'_> {
     /// The next line it says; what is promised in it is kept.
-    pub(super) fn line(&mut self) -> String {
+    pub(crate) fn line(&mut self) -> String {
         loop {
             let line = match self.lines.recv_timeout(PATIENCE) {
                 Ok(line) => line,
@@ -140,7 +138,7 @@ impl Boot<'_> {
     }
 
     /// Cuts its power.
-    pub(super) fn cut(mut self) {
+    pub(crate) fn cut(mut self) {
         self.kill();
         // Until the last process that could have written is gone.
         while let Ok(line) = self.lines.recv() {
