@@ -6,7 +6,7 @@ missed=()
 suites=$(sed -n 's/^| `[a-z-]*` |.*| `\(-p [^`]*\)` |$/\1/p' docs/faults.md | sort -u)
 while read -r suite; do
     # shellcheck disable=SC2086 # words of a command line
-    cargo test --locked --quiet --features planted-faults $suite >/dev/null 2>&1 ||
+    cargo test --locked --quiet --profile faults --features planted-faults $suite >/dev/null 2>&1 ||
         { echo "fails without a fault: cargo test $suite"; exit 1; }
 done <<<"$suites"
 while IFS='|' read -r _ fault _ suite _; do
@@ -16,7 +16,7 @@ while IFS='|' read -r _ fault _ suite _; do
         continue
     fi
     # shellcheck disable=SC2086
-    if TRAINWIRE_PLANTED=$fault timeout 300 cargo test --locked --quiet --features planted-faults $suite >/dev/null 2>&1; then
+    if TRAINWIRE_PLANTED=$fault timeout 300 cargo test --locked --quiet --profile faults --features planted-faults $suite >/dev/null 2>&1; then
         echo "$fault: not caught by$suite"
         missed+=("$fault")
     else

@@ -1,10 +1,11 @@
 //! Jobs coming in, and tasks coming to those that are open. What was taken before is taken again as
 //! the same, so that whoever did not hear the answer can ask once more.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
+use serde_json::{Map, Value};
 use trainwire_protocol::id::JobId;
 use trainwire_protocol::task::VerifiedTask;
 
@@ -76,20 +77,24 @@ impl Scheduler {
         tasks: &[VerifiedTask],
         job_id: &JobId,
     ) -> Result<Answer, Rejection> {
-        let same = self.state.job(job_no).is_some_and(|job| {
+        let mut differs = Vec::new();
+        if let Some(job) = self.state.job(job_no) {
             let same_tasks = if spec.open {
                 tasks.iter().all(|task| self.known(job, task).is_some_and(|known| self.is_same(known, task)))
             } else {
                 let mut pairs = job.tasks.iter().zip(tasks);
                 job.tasks.len() == tasks.len() && pairs.all(|(known, task)| self.is_same(*known, task))
             };
-            *job.submitted == *spec && same_tasks
-        });
-        if same {
+            if *job.submitted != *spec {
+                differs = differences(&job.submitted, spec);
+            }
+            differs.extend((!same_tasks).then(|| "tasks".to_owned()));
+        }
+        if differs.is_empty() {
             return Ok(Answer::Submitted { job: job_no, existing: true });
         }
-        let text =
-            format!("job {job_id} exists already with other limits or tasks; give the new one another id");
+        let differs = differs.join(", ");
+        let text = format!("job {job_id} exists already with another {differs}; give the new one another id");
         Err(("job_conflict", text))
     }
 
@@ -167,6 +172,28 @@ impl Scheduler {
             live.ready.insert(task);
         }
     }
+}
+
+/// Names of the fields that are not the same; of the environment its variables.
+fn differences(one: &JobSpec, other: &JobSpec) -> Vec<String> {
+    let fields = |spec: &JobSpec| match serde_json::to_value(spec) {
+        Ok(Value::Object(fields)) => fields,
+        _ => Map::new(),
+    };
+    let differing = |one: &Map<String, Value>, other: &Map<String, Value>| -> Vec<String> {
+        let names: BTreeSet<&String> = one.keys().chain(other.keys()).collect();
+        names.into_iter().filter(|name| one.get(*name) != other.get(*name)).cloned().collect()
+    };
+    let (one, other) = (fields(one), fields(other));
+    let differing_variables = || match (&one["environment"], &other["environment"]) {
+        (Value::Object(one), Value::Object(other)) => differing(one, other).join(", "),
+        _ => String::new(),
+    };
+    let in_full = |name: String| match name.as_str() {
+        "environment" => format!("environment ({})", differing_variables()),
+        _ => name,
+    };
+    differing(&one, &other).into_iter().map(in_full).collect()
 }
 
 fn all_different(tasks: &[VerifiedTask], job_id: &str) -> Result<(), Rejection> {

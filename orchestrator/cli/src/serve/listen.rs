@@ -58,6 +58,7 @@ impl Drop for Control {
 pub(crate) async fn serve(control: Control, daemon: Arc<Daemon>) {
     let router = routes::router(daemon);
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut failing = false;
     loop {
         // Whoever comes when all places are taken waits in the backlog.
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
@@ -65,11 +66,16 @@ pub(crate) async fn serve(control: Control, daemon: Arc<Daemon>) {
             Ok((socket, _)) => socket,
             Err(error) => {
                 // Out of descriptors: without a pause this would spin.
-                tracing::warn!(%error, "the control socket cannot accept");
+                if !std::mem::replace(&mut failing, true) {
+                    tracing::warn!(code = "accept_failed", %error, "the control socket cannot accept: whoever asks waits; raise the limit of open files (ulimit -n)");
+                }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };
+        if std::mem::take(&mut failing) {
+            tracing::info!("the control socket accepts again");
+        }
         // Root connects whatever the mode says.
         if let Err(error) = require_same_uid(&socket) {
             tracing::warn!(code = error.code(), %error, "a connection to the control socket was refused");

@@ -27,7 +27,11 @@ impl<'a> Daemon<'a> {
     pub(crate) fn start_with(sandbox: &'a Sandbox, args: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut command = serve(sandbox, args);
         command.envs(environment.iter().copied());
-        let child = command.spawn().unwrap();
+        Self::wait_for(sandbox, command.spawn().unwrap())
+    }
+
+    /// Until one that was started answers.
+    pub(crate) fn wait_for(sandbox: &'a Sandbox, child: Child) -> Self {
         let daemon = Self { sandbox, child };
         while daemon.connect().is_err() {
             thread::sleep(Duration::from_millis(10));

@@ -9,9 +9,16 @@ use crate::sandbox::Sandbox;
 
 #[test]
 fn every_route_is_described_and_nothing_else() {
-    let described: BTreeSet<String> = paths().keys().cloned().collect();
+    let described: BTreeSet<(String, bool, bool)> = paths()
+        .iter()
+        .map(|(path, methods)| (path.clone(), methods.get("get").is_some(), methods.get("post").is_some()))
+        .collect();
     let source = include_str!("../../src/serve/routes.rs");
-    let routed = source.split(".route(\"").skip(1).map(|rest| rest.split('"').next().unwrap().to_owned());
+    let routed = source.split(".route(\"").skip(1).map(|route| {
+        let (path, rest) = route.split_once('"').unwrap();
+        let methods = rest.split('\n').next().unwrap();
+        (path.to_owned(), methods.contains("get("), methods.contains("post("))
+    });
     assert_eq!(described, routed.collect());
 }
 
@@ -44,10 +51,45 @@ fn every_answer_has_the_keys_that_are_described() {
     conforms(&daemon.get("/v1/jobs/nowhere"), schema, "an error");
 }
 
+#[test]
+fn every_change_is_answered_with_the_keys_that_are_described() {
+    let sandbox = Sandbox::new();
+    let daemon = Daemon::start(&sandbox, &[]);
+    let check = |path: &str, asked: &str, body: &str, status: &str| {
+        let answer = daemon.post(asked, body);
+        let schema = &paths()[path]["post"]["responses"][status]["content"]["application/json"]["schema"];
+        conforms(&answer, schema, path);
+        answer
+    };
+    let spec = r#"{"job_id": "job", "command": ["sh", "-c", "exit 3"], "script": true, "open": true}"#;
+    let task = |id: &str| format!(r#"{{"task_id": "{id}", "model_name": "m"}}"#);
+    let submitted = format!(r#"{{"spec": {spec}, "tasks": [{}]}}"#, task("a"));
+    let [first, again] = [(), ()].map(|()| check("/v1/jobs", "/v1/jobs", &submitted, "201"));
+    assert_eq!(first, again);
+    let more = format!(r#"{{"tasks": [{}, {}]}}"#, task("a"), task("b"));
+    let added = check("/v1/jobs/{job}/tasks", "/v1/jobs/job/tasks", &more, "200");
+    assert_eq!((&added["added"], &added["existing"]), (&1.into(), &1.into()));
+    check("/v1/jobs/{job}/close", "/v1/jobs/job/close", "{}", "200");
+    daemon.get("/v1/jobs/job/wait");
+    assert_eq!(check("/v1/jobs/{job}/retry", "/v1/jobs/job/retry", "{}", "200")["requeued"], 2);
+    check("/v1/jobs/{job}/stop", "/v1/jobs/job/stop", r#"{"kill": true}"#, "200");
+    let path = "/v1/jobs/{job}/tasks/{task}/stack";
+    let schema = &paths()[path]["post"]["responses"]["default"]["content"]["application/json"]["schema"];
+    conforms(&daemon.post("/v1/jobs/job/tasks/a/stack", "{}"), schema, path);
+}
+
 impl Daemon<'_> {
     fn get(&self, path: &str) -> Value {
         let answer =
             self.raw(format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").as_bytes());
+        serde_json::from_str(answer.split("\r\n\r\n").nth(1).unwrap()).unwrap()
+    }
+
+    fn post(&self, path: &str, body: &str) -> Value {
+        let length = body.len();
+        let head = format!("POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n");
+        let request = format!("{head}connection: close\r\ncontent-length: {length}\r\n\r\n{body}");
+        let answer = self.raw(request.as_bytes());
         serde_json::from_str(answer.split("\r\n\r\n").nth(1).unwrap()).unwrap()
     }
 }

@@ -86,7 +86,17 @@ fn a_submission_is_idempotent_by_id_and_a_conflict_is_one() {
     let other = ["submit", "--job-id=once", "--param=lr=0.2", "--", "sh", "-c", script];
     let refused = daemon.ask(&other);
     assert_eq!(refused.code, Some(2));
-    assert!(refused.stderr.contains("(job_conflict)"), "{}", refused.stderr);
+    let says = |ran: &Ran, what: &str| {
+        let said = format!("with another {what}; give the new one another id (job_conflict)");
+        assert!(ran.stderr.contains(&said), "{}", ran.stderr);
+    };
+    says(&refused, "tasks");
+    let elsewhere = trainwire(&sandbox)
+        .args(["submit", "--job-id=once", "--param=lr=0.1", "--max-losses=7", "--", "sh", "-c", script])
+        .env("VIRTUAL_ENV", "/elsewhere")
+        .output()
+        .unwrap();
+    says(&elsewhere.into(), "environment (VIRTUAL_ENV), max_losses");
     sandbox.write("go", "");
     assert_eq!(daemon.ask(&["wait", "once"]).code, Some(0));
     daemon.submit("once", &["--param=lr=0.1"], script);
@@ -318,6 +328,29 @@ fn a_second_daemon_is_told_who_has_the_folder() {
     assert_eq!(second.code, Some(3));
     assert!(second.stderr.contains(&format!("in use by process {}", daemon.child.id())), "{}", second.stderr);
     assert_eq!(daemon.ask(&["ls"]).code, Some(0), "the first goes on");
+}
+
+#[test]
+fn without_descriptors_whoever_asks_waits_and_the_log_says_so_once() {
+    let sandbox = Sandbox::new();
+    let log = sandbox.path("log");
+    let serve = serve(&sandbox, &[]);
+    let mut limited = Command::new("sh");
+    limited
+        .args(["-c", "ulimit -n 100 && exec \"$0\" \"$@\""])
+        .arg(serve.get_program())
+        .args(serve.get_args());
+    limited.envs(serve.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    limited.current_dir(sandbox.path("")).stdin(Stdio::null()).stderr(fs::File::create(&log).unwrap());
+    let daemon = Daemon::wait_for(&sandbox, limited.spawn().unwrap());
+    let holders: Vec<_> = (0..120).map(|_| daemon.connect().unwrap()).collect();
+    let waiting = trainwire(&sandbox).arg("ls").stdout(Stdio::piped()).spawn().unwrap();
+    thread::sleep(Duration::from_secs(1));
+    drop(holders);
+    let waited: Ran = waiting.wait_with_output().unwrap().into();
+    assert_eq!(waited.code, Some(0), "{}", waited.stderr);
+    let said = fs::read_to_string(log).unwrap();
+    assert_eq!(said.matches("accept_failed").count(), 1, "{said}");
 }
 
 #[test]
