@@ -20,7 +20,8 @@ use talk::Trainer;
 /// Trainers of one job, one after the other, until they are told to end.
 pub(crate) struct Trainers {
     end: Arc<AtomicBool>,
-    thread: JoinHandle<Seen>,
+    /// Until their end.
+    thread: Option<JoinHandle<Seen>>,
 }
 
 /// What trainers saw.
@@ -58,13 +59,21 @@ impl Trainers {
             }
             seen
         });
-        Self { end, thread }
+        Self { end, thread: Some(thread) }
     }
 
     /// Ends what is left of them, and gives what they saw.
-    pub(crate) fn end(self) -> Seen {
+    pub(crate) fn end(mut self) -> Seen {
         self.end.store(true, Ordering::Relaxed);
-        self.thread.join().expect("no panic")
+        self.thread.take().expect("not ended before").join().expect("no panic")
+    }
+}
+
+/// A test that fails leaves none behind.
+impl Drop for Trainers {
+    fn drop(&mut self) {
+        self.end.store(true, Ordering::Relaxed);
+        self.thread.take().map(JoinHandle::join);
     }
 }
 

@@ -18,10 +18,12 @@ const IGNORES: &str = "trap '' TERM; echo $$ > pid; touch up; while :; do sleep 
 fn the_first_asks_and_waits() {
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
         let sandbox = Sandbox::new();
-        let child = sandbox.command(&["--grid=n=1,2,3", "--", "sh", "-c", SAVES]).spawn().unwrap();
+        let mut child = sandbox.command(&["--grid=n=1,2,3", "--", "sh", "-c", SAVES]).spawn().unwrap();
+        // One that the journal does not know yet is not asked but killed.
+        let said = read_until(&mut child, "started");
         sandbox.await_file("up");
         send(&child, signal);
-        let ran: Ran = child.wait_with_output().unwrap().into();
+        let ran: Ran = with_rest(child, said).into();
         assert_eq!(ran.code, Some(130), "{signal}: {}{}", ran.stdout, ran.stderr);
         assert!(sandbox.path("saved").exists(), "{signal}");
         assert!(is_dead(&sandbox.path("pid")), "{signal}");
