@@ -124,7 +124,7 @@ impl Points {
 
     fn forget_late(&mut self) {
         for points in [&mut self.steps, &mut self.others] {
-            let last = |call: &str| points.iter().filter(|point| point.call == call).count().div_ceil(2);
+            let last = |call: &str| points.iter().filter(|point| point.call == call).count().div_ceil(4);
             let kept: Vec<_> =
                 points.iter().filter(|point| point.nth as usize <= last(&point.call)).cloned().collect();
             *points = kept;
