@@ -133,19 +133,29 @@ def test_tables() -> None:
     results = Results(
         "job",
         [
-            Result("a", "succeeded", 1, {"lr": 0.1}, {"loss": 0.123456}),
-            Result("b", "dead", 2, {"lr": 1}, {}, error="failed once: <x>\nmore"),
+            Result("a", "succeeded", 1, {"lr": 0.1, "depth": 2}, {"loss": 0.123456}),
+            Result("b", "dead", 2, {"lr": 1, "depth": 2}, {}, error="failed once: <x>\nmore"),
         ],
     )
     assert repr(results).splitlines() == [
-        "task  state      attempts  loss    error",
-        "a     succeeded  1         0.1235",
-        "b     dead       2                 failed once: <x>",
+        "task  state      attempts  lr   loss    error",
+        "a     succeeded  1         0.1  0.1235",
+        "b     dead       2         1            failed once: <x>",
         "job: 1 succeeded, 1 dead",
     ]
     assert "&lt;x&gt;" in results._repr_html_()
     assert list(results.to_dicts()[1]) == [
-        *("task", "state", "attempts", "params.lr", "metrics.loss", "duration_s", "error", "log")
+        *(
+            "task",
+            "state",
+            "attempts",
+            "params.lr",
+            "params.depth",
+            "metrics.loss",
+            "duration_s",
+            "error",
+            "log",
+        )
     ]
 
 

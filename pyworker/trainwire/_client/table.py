@@ -51,15 +51,25 @@ def brief(value: Any) -> str:
 
 
 def _cells(rows: Sequence[Result]) -> tuple[list[str], list[list[str]]]:
-    """The last column is the first line of the error, where there is any."""
+    """The last column is the first line of the error, where there is any. Parameters that are the same in all
+    tasks are left out.
+    """
+    said = dict.fromkeys(name for row in rows for name in row.params)
+    params = [name for name in said if _differs(name, rows)][:COLUMNS_MAX]
     metrics = list(dict.fromkeys(name for row in rows for name in row.metrics))[:COLUMNS_MAX]
     failed = any(row.error for row in rows)
-    names = ["task", "state", "attempts", *metrics, *(["error"] if failed else [])]
+    names = ["task", "state", "attempts", *params, *metrics, *(["error"] if failed else [])]
     cells = []
     for row in rows:
-        line = [row.task, row.state, str(row.attempts), *(brief(row.metrics.get(name)) for name in metrics)]
+        line = [row.task, row.state, str(row.attempts), *(brief(row.params.get(name)) for name in params)]
+        line += [brief(row.metrics.get(name)) for name in metrics]
         cells.append(line + ([(row.error or "").partition("\n")[0]] if failed else []))
     return names, cells
+
+
+def _differs(name: str, rows: Sequence[Result]) -> bool:
+    first = rows[0].params.get(name)
+    return len(rows) == 1 or any(row.params.get(name) != first for row in rows)
 
 
 # As many as a screen holds; `to_dicts` has all.
