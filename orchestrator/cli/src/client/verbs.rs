@@ -44,7 +44,7 @@ pub(crate) async fn submit(args: &SubmitArgs) -> Result<Exit, Failure> {
     let job = answer["job"].as_str().unwrap_or_default();
     let drawn = seed.map_or_else(String::new, |seed| format!(", drawn with --seed {seed}"));
     print(&format!(
-        "{job}: {} submitted{drawn}\nfollow it with `trainwire wait {job}`, `trainwire show {job}`, `trainwire logs -f {job} TASK`",
+        "{job}: {} submitted{drawn}\nfollow it with `trainwire wait {job}`, `trainwire show {job}`, `trainwire logs -f {job} TASK`, `trainwire results {job}`",
         words::count(count, "task")
     ))
 }

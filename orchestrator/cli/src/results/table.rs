@@ -43,7 +43,30 @@ pub(crate) fn text(rows: &[Row], leading: Option<&str>, window: Option<usize>) -
     if !left_out.is_empty() {
         text.push_str(&format!("too narrow for {}; --csv has all\n", left_out.join(", ")));
     }
-    text + &sum(rows)
+    text + &sum(rows) + &failures(rows)
+}
+
+/// Why tasks were given up, each way once: the end of what they wrote, and where the rest of it is.
+fn failures(rows: &[Row]) -> String {
+    let mut text = String::new();
+    let mut shown: Vec<(&str, &str)> = Vec::new();
+    for row in rows {
+        let Some(cause) = row.cause.as_deref() else { continue };
+        let last_words = row.traceback.as_deref().or(row.log_tail.as_deref()).unwrap_or_default();
+        if shown.len() == FAILURES_SHOWN || shown.contains(&(cause, last_words)) {
+            continue;
+        }
+        shown.push((cause, last_words));
+        text.push_str(&format!("\n\n✗ {}: {}", escape(&row.task), escape(cause)));
+        let lines = words::log_lines(last_words);
+        for line in &lines[lines.len().saturating_sub(LINES_SHOWN)..] {
+            text.push_str(&format!("\n  │ {line}"));
+        }
+        if let Some(log) = &row.log {
+            text.push_str(&format!("\n  {}", escape(log)));
+        }
+    }
+    if text.is_empty() { text } else { text + "\n" }
 }
 
 fn parameter(rows: &[Row], name: &str) -> Column {
@@ -94,7 +117,13 @@ fn sum(rows: &[Row]) -> String {
 /// In the place of a value that is not there.
 const NONE: &str = "–";
 
-/// `dead-letters` has the whole of it.
+/// Ways of failing that are told.
+const FAILURES_SHOWN: usize = 3;
+
+/// The end of a traceback.
+const LINES_SHOWN: usize = 10;
+
+/// The whole of it stands below the table.
 const CAUSE_COLUMNS_MAX: usize = 60;
 
 #[cfg(test)]
@@ -107,6 +136,8 @@ mod tests {
     fn rows() -> Vec<Row> {
         let mut failed = row("lr=5,act=relu", "dead", &json!({ "lr": 5, "act": "relu" }), &json!({}));
         failed.cause = Some("failed once: ValueError: the loss is not a number any more".to_owned());
+        failed.traceback = Some("Traceback:\nValueError: the loss is not a number any more\n".to_owned());
+        failed.log = Some("/logs/trainer-2.log".to_owned());
         vec![
             row(
                 "lr=0.1,act=tanh",
@@ -125,7 +156,13 @@ TASK             STATE      ATTEMPTS   TIME  ACT    LR     ACC  LOSS  CAUSE
 lr=0.1,act=tanh  succeeded         1  1.5 s  tanh  0.1  0.9711   nan
 lr=5,act=relu    dead              1  1.5 s  relu    5       –     –  failed once: ValueError: the loss is not a number any more
 
-2 tasks: 1 succeeded, 1 dead";
+2 tasks: 1 succeeded, 1 dead
+
+✗ lr=5,act=relu: failed once: ValueError: the loss is not a number any more
+  │ Traceback:
+  │ ValueError: the loss is not a number any more
+  /logs/trainer-2.log
+";
         assert_eq!(text(&rows(), None, None), golden);
         let led = text(&rows(), Some("loss"), None);
         assert!(

@@ -40,10 +40,12 @@ fn what_was_stopped_goes_on_when_it_is_resumed() {
     let named = format!("--job-id={job}");
     let script =
         "echo $TRAINWIRE_ATTEMPT >> $TRAINWIRE_TASK_ID; touch up; while test ! -e go; do sleep 0.02; done";
-    let child = sandbox.command(&[&named, "--grid=n=1,2", "--", "sh", "-c", script]).spawn().unwrap();
+    let mut child = sandbox.command(&[&named, "--grid=n=1,2", "--", "sh", "-c", script]).spawn().unwrap();
+    // An attempt that is not journaled is not counted.
+    let said = read_until(&mut child, "started");
     sandbox.await_file("up");
     send(&child, Signal::SIGINT);
-    let ran: Ran = child.wait_with_output().unwrap().into();
+    let ran: Ran = with_rest(child, said).into();
     assert_eq!(ran.code, Some(130), "{}{}", ran.stdout, ran.stderr);
     let said = format!("what was stopped goes on with: trainwire resume {job}\n");
     assert!(ran.stderr.ends_with(&said), "{}", ran.stderr);

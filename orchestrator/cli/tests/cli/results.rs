@@ -24,8 +24,14 @@ fn results_of_a_run_are_found_by_its_id_and_by_its_folder() {
     assert_eq!(lines[0], ["TASK", "STATE", "ATTEMPTS", "TIME", "KIND", "LR", "CAUSE"]);
     assert_eq!((lines[1][0], lines[1][1]), ("lr=0.2,kind=b", "succeeded"));
     assert_eq!(lines[2][..3], ["lr=0.3,kind=b", "dead", "1"]);
+    let failed = "✗ lr=0.3,kind=b: failed once: exit code 3; max_failures is 1\n  │ no\n";
     assert!(
-        newest.stdout.ends_with("2 tasks: 1 succeeded, 1 dead\nsweep in .trainwire/sweep-2\n"),
+        newest.stdout.contains(&format!("2 tasks: 1 succeeded, 1 dead\n\n{failed}")),
+        "{}",
+        newest.stdout
+    );
+    assert!(
+        newest.stdout.ends_with("/jobs/sweep/logs/trainer-2.log\n\nsweep in .trainwire/sweep-2\n"),
         "{}",
         newest.stdout
     );
