@@ -13,7 +13,6 @@ programs can read as well:
 
 from __future__ import annotations
 
-import copyreg
 import os
 import pickle
 import random
@@ -21,11 +20,11 @@ import re
 import shutil
 import sys
 import warnings
-from collections import Counter
 from collections.abc import Callable, MutableMapping
-from enum import Enum
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
+
+from trainwire._refill import can_be_filled, fill, has_state_dict, is_value, kind_of
 
 if TYPE_CHECKING:
     from trainwire import Task
@@ -111,21 +110,23 @@ class Keeper:
                     "letters, digits, '_', '.' and '-'"
                 )
             called = "state" if self._of_one else f"state[{name!r}]"
-            if _is_value(part) and self._of_one:
+            if is_value(part) and self._of_one:
                 raise TypeError(
-                    f"{called} is a {_kind(part)}, which nothing can be put back into; keep it in a dict: "
+                    f"{called} is a {kind_of(part)}, which nothing can be put back into; keep it in a dict: "
                     "state={'name': value}, and use it from there"
                 )
-            if not _is_value(part) and not _can_be_filled(part):
+            if not is_value(part) and not can_be_filled(part):
                 raise TypeError(
-                    f"{called} is a {_kind(part)}, which nothing can be put back into; give it state_dict() "
-                    "and load_state_dict(), or keep what matters of it in a dict"
+                    f"{called} is a {kind_of(part)}, which nothing can be put back into; give it "
+                    "state_dict() and load_state_dict(), or keep what matters of it in a dict"
                 )
-            if not self._task.offline and not _has_state_dict(part):
+            if not self._task.offline and not has_state_dict(part):
                 try:
                     pickle.Pickler(_Nowhere()).dump(part)
                 except Exception as error:
-                    error.add_note(f"{called}, a {_kind(part)}, cannot be saved; leave out of it what cannot")
+                    error.add_note(
+                        f"{called}, a {kind_of(part)}, cannot be saved; leave out of it what cannot"
+                    )
                     raise
 
     def _found(self) -> Path | None:
@@ -152,15 +153,15 @@ class Keeper:
         return sorted((folder for folder in found if folder.suffix != ".new"), key=_epoch_of)
 
     def _put_back(self, name: str, saved: Any) -> None:
-        if name not in self._state or _is_value(self._state[name]):
+        if name not in self._state or is_value(self._state[name]):
             self._state[name] = saved
         else:
-            _fill(self._state[name], saved)
+            fill(self._state[name], saved)
 
 
 def _write(folder: Path, name: str, part: Any) -> None:
     torch = sys.modules.get("torch")
-    content = part.state_dict() if _has_state_dict(part) else part
+    content = part.state_dict() if has_state_dict(part) else part
     by_torch = torch is not None and (content is not part or isinstance(part, torch.Tensor))
     save, suffix = (torch.save, "pt") if torch is not None and by_torch else (pickle.dump, "pickle")
     _put(folder / f"{name}.{suffix}", lambda file: save(content, file))
@@ -190,86 +191,6 @@ def _read(path: Path) -> Any:
         return pickle.load(file)
 
 
-def _is_value(part: Any) -> bool:
-    """Whether a new one takes the place of the old one."""
-    numpy = sys.modules.get("numpy")
-    return isinstance(part, VALUES) or (numpy is not None and isinstance(part, numpy.generic))
-
-
-def _has_state_dict(part: Any) -> bool:
-    return callable(getattr(part, "state_dict", None)) and callable(getattr(part, "load_state_dict", None))
-
-
-def _can_be_filled(part: Any) -> bool:
-    if _has_state_dict(part) or _fills_itself(part):
-        return True
-    try:
-        made_by, _, state, items, pairs = _reduced(part)
-    except Exception:  # it cannot even be pickled
-        return False
-    by_attributes = made_by is copyreg.__newobj__ and hasattr(part, "__dict__")  # type: ignore[attr-defined]
-    return by_attributes or any(of is not None for of in (state, items, pairs))
-
-
-def _fill(part: Any, saved: Any) -> None:
-    """Makes `part` what `saved` is, in place: others have it, too."""
-    if _has_state_dict(part):
-        part.load_state_dict(saved)
-        return
-    if type(part) is not type(saved):
-        raise TypeError(f"it is a {_kind(part)} now, and was a {_kind(saved)}")
-    if not _fills_itself(part):
-        _rebuild(part, saved)
-    elif hasattr(part, "bit_generator"):
-        part.bit_generator.state = saved.bit_generator.state
-    elif isinstance(part, (set, Counter)):
-        part.clear()
-        part.update(saved)
-    else:
-        if part.shape != saved.shape:
-            raise ValueError(f"it has the shape {part.shape} now, and had {saved.shape}")
-        whole = part.detach() if hasattr(part, "detach") else part
-        whole[...] = saved
-
-
-def _fills_itself(part: Any) -> bool:
-    """What pickle makes in one step, and can be filled all the same."""
-    numpy, torch = sys.modules.get("numpy"), sys.modules.get("torch")
-    return (
-        isinstance(part, (set, Counter))
-        or (numpy is not None and isinstance(part, (numpy.ndarray, numpy.random.Generator)))
-        or (torch is not None and isinstance(part, torch.Tensor))
-    )
-
-
-def _rebuild(part: Any, saved: Any) -> None:
-    """As pickle fills an object it has just made."""
-    _, _, state, items, pairs = _reduced(saved)
-    if items is not None:
-        part.clear()
-        part.extend(items)
-    if pairs is not None:
-        part.clear()
-        for key, value in pairs:
-            part[key] = value
-    if hasattr(part, "__setstate__"):
-        if state is not None:
-            part.__setstate__(state)
-        return
-    attributes, slots = state if isinstance(state, tuple) and len(state) == 2 else (state, None)
-    if hasattr(part, "__dict__"):
-        vars(part).clear()
-        vars(part).update(attributes or {})
-    for name, value in (slots or {}).items():
-        setattr(part, name, value)
-
-
-def _reduced(part: Any) -> tuple[Any, ...]:
-    """How it is made, with what, and what is put into it: attributes, items, pairs."""
-    reduced = part.__reduce_ex__(pickle.DEFAULT_PROTOCOL)
-    return (*reduced, None, None, None)[:5] if isinstance(reduced, tuple) else (None,) * 5
-
-
 def _save_random(folder: Path) -> None:
     states: dict[str, Any] = {"python": random.getstate()}
     if (numpy := sys.modules.get("numpy")) is not None:
@@ -296,11 +217,6 @@ def _epoch_of(folder: Path) -> int:
     return int(folder.name.removeprefix("epoch-"))
 
 
-def _kind(part: Any) -> str:
-    kind = type(part)
-    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-
-
 class _Nowhere:
     """A file that keeps nothing."""
 
@@ -315,5 +231,3 @@ FOLDER = "state"
 
 # No part is called so.
 RANDOM = "_random.pickle"
-
-VALUES = (bool, int, float, complex, str, bytes, tuple, frozenset, range, type(None), Enum, PurePath)

@@ -18,7 +18,7 @@ from conftest import Start
 from orchestrator import Orchestrator, metrics, text
 
 import trainwire
-from trainwire import _state
+from trainwire import _refill, _state
 from trainwire._client.embedded import Server
 
 # A training that draws at random, and kills itself in the epoch it is told to on its first attempt.
@@ -259,9 +259,9 @@ class OfState:
 
 
 def same_in_place(part: Any, changed: Any) -> Any:
-    assert _state._can_be_filled(part), part
+    assert _refill.can_be_filled(part), part
     saved = pickle.loads(pickle.dumps(changed))
-    _state._fill(part, saved)
+    _refill.fill(part, saved)
     return part
 
 
@@ -278,7 +278,7 @@ def test_what_pickle_can_save_is_put_back_in_place() -> None:
     draws, ahead = random.Random(1), random.Random(2)
     assert same_in_place(draws, ahead).random() == ahead.random()
     stateful = OfState()
-    _state._fill(stateful, {"a": 2})
+    _refill.fill(stateful, {"a": 2})
     assert stateful.loaded == [{"a": 2}]
 
 
@@ -290,7 +290,7 @@ def test_arrays_and_estimators_are_put_back_in_place() -> None:
     same_in_place(array, numpy.arange(3.0))
     assert view.tolist() == [1, 2]
     with pytest.raises(ValueError, match=r"the shape \(3,\) now, and had \(4,\)"):
-        _state._fill(array, numpy.zeros(4))
+        _refill.fill(array, numpy.zeros(4))
     ahead = numpy.random.default_rng(2)
     assert same_in_place(numpy.random.default_rng(1), ahead).random() == ahead.random()
     trained = linear.SGDClassifier(random_state=0).partial_fit([[0], [1]], [0, 1], classes=[0, 1])
