@@ -45,7 +45,8 @@ def main(wanted: list[str]) -> int:
 
 def find(version: str) -> Path | None:
     """A shim of pyenv may be on the PATH and lead nowhere, so each is asked."""
-    by_pyenv = Path.home().glob(f".pyenv/versions/{version.rstrip('t')}*/bin/python")
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    by_pyenv = pyenv.glob(f"versions/{version.rstrip('t')}*/bin/python")
     for python in filter(None, [shutil.which(f"python{version}"), *sorted(by_pyenv)]):
         asked = subprocess.run([python, "-c", ASK], capture_output=True, text=True, check=False)
         if asked.returncode == 0 and asked.stdout.strip() == version:

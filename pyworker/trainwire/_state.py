@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import os
 import pickle
-import random
 import re
 import shutil
 import sys
@@ -24,6 +23,7 @@ from collections.abc import Callable, MutableMapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from trainwire import _random
 from trainwire._refill import can_be_filled, fill, has_state_dict, is_value, kind_of
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Keeper:
                 error.add_note(f"while putting {name!r} back from {path}; delete the folder to begin anew")
                 raise
         if self._task.world_size == 1:  # several ranks draw differently, and one of them saved
-            _restore_random(folder)
+            _random.put_back(_read(folder / RANDOM))
         return _epoch_of(folder) + 1
 
     def save(self, epoch: int, last: bool) -> None:
@@ -89,7 +89,7 @@ class Keeper:
             new.mkdir(parents=True)
             for name, part in self._state.items():
                 _write(new, name, part)
-            _save_random(new)
+            _put(new / RANDOM, lambda file: pickle.dump(_random.states(), file))
             _sync(new)
             shutil.rmtree(folder, ignore_errors=True)
             task.checkpoint(new.rename(folder), epoch=epoch)
@@ -189,28 +189,6 @@ def _read(path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=False)
     with path.open("rb") as file:
         return pickle.load(file)
-
-
-def _save_random(folder: Path) -> None:
-    states: dict[str, Any] = {"python": random.getstate()}
-    if (numpy := sys.modules.get("numpy")) is not None:
-        states["numpy"] = numpy.random.get_state()
-    if (torch := sys.modules.get("torch")) is not None:
-        states["torch"] = torch.get_rng_state()
-        states["cuda"] = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
-    _put(folder / RANDOM, lambda file: pickle.dump(states, file))
-
-
-def _restore_random(folder: Path) -> None:
-    with (folder / RANDOM).open("rb") as file:
-        states = pickle.load(file)
-    random.setstate(states["python"])
-    if "numpy" in states and (numpy := sys.modules.get("numpy")) is not None:
-        numpy.random.set_state(states["numpy"])
-    if "torch" in states and (torch := sys.modules.get("torch")) is not None:
-        torch.set_rng_state(states["torch"])
-        if torch.cuda.is_available() and len(states["cuda"]) == torch.cuda.device_count():
-            torch.cuda.set_rng_state_all(states["cuda"])
 
 
 def _epoch_of(folder: Path) -> int:

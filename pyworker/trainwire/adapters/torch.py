@@ -8,11 +8,9 @@ for epoch in task.epochs(start):
 
 from __future__ import annotations
 
-import random
-import sys
 from typing import Any
 
-from trainwire import Task
+from trainwire import Task, _random
 from trainwire.adapters._link import missing
 
 try:
@@ -42,14 +40,15 @@ def save(task: Task, epoch: int, *, step: int | None = None, keep_last: int | No
     state = {name: part.state_dict() for name, part in parts.items()}
     path = task.workdir / f"epoch-{epoch}.pt"
     new = path.with_suffix(".new")
-    torch.save({"epoch": epoch, "parts": state, "random": _random()}, new)
+    torch.save({"epoch": epoch, "parts": state, "random": _random.states()}, new)
     task.checkpoint(new.replace(path), epoch=epoch, step=step, keep_last=keep_last)
 
 
 def restore(task: Task, *, map_location: Any = "cpu", **parts: Any) -> int:
     """Loads what an earlier attempt saved into `parts`; returns the epoch to go on with, 0 at first.
 
-    The random number generators go on, too: of several ranks each with the first one's state.
+    The random number generators go on, too, but not those of several ranks: these draw differently, and only
+    the first one has saved.
 
     Raises:
         KeyError: The file has no part of that name.
@@ -62,26 +61,6 @@ def restore(task: Task, *, map_location: Any = "cpu", **parts: Any) -> int:
         if name not in saved["parts"]:
             raise KeyError(f"{path} has {', '.join(saved['parts'])}, and no {name}")
         part.load_state_dict(saved["parts"][name])
-    _go_on_with(saved["random"])
+    if task.world_size == 1:
+        _random.put_back(saved["random"])
     return int(saved["epoch"]) + 1
-
-
-def _random() -> dict[str, Any]:
-    """Of types that are loaded without running code."""
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
-    states = {"cpu": torch.get_rng_state(), "cuda": cuda, "python": random.getstate()}
-    if numpy := sys.modules.get("numpy"):
-        name, keys, *rest = numpy.random.get_state()
-        states["numpy"] = (name, keys.tolist(), *rest)
-    return states
-
-
-def _go_on_with(states: dict[str, Any]) -> None:
-    torch.set_rng_state(states["cpu"].cpu())
-    if torch.cuda.is_available() and len(states["cuda"]) == torch.cuda.device_count():
-        torch.cuda.set_rng_state_all([state.cpu() for state in states["cuda"]])
-    random.setstate(states["python"])
-    if "numpy" in states:
-        import numpy
-
-        numpy.random.set_state(states["numpy"])
