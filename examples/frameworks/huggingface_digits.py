@@ -38,4 +38,5 @@ for task in trainwire.tasks(params={"learning_rate": 0.01}, max_epochs=3):
             train_dataset=rows,
             callbacks=[callback],
         )
-        trainer.train(resume_from_checkpoint=callback.resume_path)
+        done = trainer.train(resume_from_checkpoint=callback.resume_path)
+        task.finish(loss=done.training_loss)

@@ -20,7 +20,7 @@ for task in trainwire.tasks(params={"lr": 0.01}, max_epochs=5):
                 keras.losses.SparseCategoricalCrossentropy(from_logits=True),
                 metrics=["accuracy"],
             )
-        model.fit(
+        history = model.fit(
             images / 16,
             labels,
             validation_split=0.2,
@@ -29,3 +29,4 @@ for task in trainwire.tasks(params={"lr": 0.01}, max_epochs=5):
             callbacks=[callback],
             verbose=0,
         )
+        task.finish({name: values[-1] for name, values in history.history.items()})

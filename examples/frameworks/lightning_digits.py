@@ -43,3 +43,4 @@ for task in trainwire.tasks(params={"lr": 0.01}, max_epochs=5):
         trainer.fit(
             Digits(task.params["lr"]), DataLoader(data, batch_size=128), ckpt_path=callback.resume_path
         )
+        task.finish(dict(trainer.callback_metrics))

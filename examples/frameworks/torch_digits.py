@@ -22,3 +22,4 @@ for task in trainwire.tasks(params={"lr": 0.01}, max_epochs=10):
                 optimizer.step()
             task.report({"train/loss": loss}, epoch=epoch)
             save(task, epoch, model=model, optimizer=optimizer)
+        task.finish(accuracy=(model(images).argmax(1) == labels).float().mean())
