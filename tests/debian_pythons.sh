@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Puts Pythons of a later Debian beside the system's own, for `make test-pythons`, with apt's own client:
 #
-#   tests/debian_pythons.sh target/debian forky 3.14 3.15
-#   PATH=$PWD/target/debian/bin:$PATH make test-pythons PYTHONS="3.14 3.15"
+#   tests/debian_pythons.sh target/debian forky 3.14
+#   PATH=$PWD/target/debian/bin:$PATH make test-pythons PYTHONS=3.14
 #
 # Nothing is installed: the packages and all they rest on, the C library too, are unpacked into the folder, and the
 # interpreters told to look there.

@@ -17,7 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 FOLDER = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "pythons"
-VERSIONS = ["3.12", "3.13", "3.14", "3.14t", "3.15"]
+VERSIONS = ["3.12", "3.13", "3.14", "3.14t"]
 ASK = """
 import sys, sysconfig
 print("%d.%d" % sys.version_info[:2] + "t" * bool(sysconfig.get_config_var("Py_GIL_DISABLED")))
@@ -50,7 +50,7 @@ def find(version: str) -> Path | None:
     for python in filter(None, [shutil.which(f"python{version}"), *sorted(by_pyenv)]):
         asked = subprocess.run([python, "-c", ASK], capture_output=True, text=True, check=False)
         if asked.returncode == 0 and asked.stdout.strip() == version:
-            return Path(python)
+            return Path(python).resolve()  # what an environment made by it looks beside
     return None
 
 
@@ -87,8 +87,12 @@ def test(python: Path, version: str, own: Path) -> tuple[bool, str]:
 
 
 def pip(python: Path, *command: str | Path) -> None:
-    """This one, for that Python."""
-    run(sys.executable, "-m", "pip", "--python", python, "--quiet", *command)
+    """A pip that knows the newest Pythons, for one that may have none."""
+    newest = FOLDER / "pip"
+    if not newest.exists():
+        run(sys.executable, "-m", "venv", newest)
+        run(newest / "bin/python", "-m", "pip", "install", "--quiet", "--upgrade", "pip")
+    run(newest / "bin/python", "-m", "pip", "--python", python, "--quiet", *command)
 
 
 def run(*command: str | Path) -> None:
