@@ -50,7 +50,7 @@ pub(super) struct Group {
 #[derive(Debug)]
 struct Replica {
     instance: Instance,
-    /// See [`Hello::restart`].
+    /// See [`Hello::restart`](trainwire_protocol::message::Hello::restart).
     restart: u32,
     connection: Option<ConnectionNo>,
     connection_number: u32,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::id::{Delivery, SlabId};
 use crate::limits::SLAB_ALIGNMENT_BYTES;
 
-/// See [`ToTrainer::Slab`].
+/// See [`ToTrainer::Slab`](super::ToTrainer::Slab).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slab {
     /// Which.
@@ -23,7 +23,7 @@ impl Slab {
     }
 }
 
-/// See [`ToTrainer::Deliver`].
+/// See [`ToTrainer::Deliver`](super::ToTrainer::Deliver).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Deliver {
     /// Fences everything that comes back.
@@ -71,7 +71,7 @@ pub struct CheckpointRef {
     pub epoch: Option<f64>,
 }
 
-/// See [`ToTrainer::Stop`].
+/// See [`ToTrainer::Stop`](super::ToTrainer::Stop).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stop {
     /// This delivery and no other.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::id::{Delivery, Instance, JobId, Token};
 
-/// See [`FromTrainer::Hello`].
+/// See [`FromTrainer::Hello`](super::FromTrainer::Hello).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Hello {
     /// The lowest protocol version the trainer speaks.
@@ -69,7 +69,7 @@ pub enum InHandState {
     Finished,
 }
 
-/// See [`ToTrainer::Welcome`].
+/// See [`ToTrainer::Welcome`](super::ToTrainer::Welcome).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Welcome {
     /// The version both will speak.
@@ -89,7 +89,7 @@ pub struct Welcome {
     pub poll: Duration,
 }
 
-/// See [`ToTrainer::Refused`].
+/// See [`ToTrainer::Refused`](super::ToTrainer::Refused).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
     /// Stable, for programs, e.g. `token_in_use`.

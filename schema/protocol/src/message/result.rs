@@ -6,7 +6,7 @@ use crate::id::Delivery;
 
 use super::CheckpointRef;
 
-/// See [`FromTrainer::Checkpoint`].
+/// See [`FromTrainer::Checkpoint`](super::FromTrainer::Checkpoint).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checkpoint {
     /// Which delivery.
@@ -37,7 +37,7 @@ pub enum MetricValue {
     Text(String),
 }
 
-/// See [`FromTrainer::Result`].
+/// See [`FromTrainer::Result`](super::FromTrainer::Result).
 #[derive(Clone, Debug, PartialEq)]
 pub struct TaskResult {
     /// Which delivery.
