@@ -4,6 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 # What a planted fault makes fail is nothing to remember.
 export PROPTEST_DISABLE_FAILURE_PERSISTENCE=1
+export TRAINWIRE_CUTS=5
 missed=()
 suites=$(sed -n 's/^| `[a-z-]*` |.*| `\(-p [^`]*\)` |$/\1/p' docs/faults.md | sort -u)
 while read -r suite; do

@@ -6,6 +6,7 @@
 //! is counted in lines the machine has said, and microseconds after, so a seed (`TRAINWIRE_SEED`) says it, as far as
 //! a real machine can repeat itself. `TRAINWIRE_CUTS` says how many.
 
+mod full;
 pub(crate) mod guest;
 pub(crate) mod machine;
 
@@ -38,7 +39,9 @@ fn cut(data: Data) {
         for place in 0..cuts {
             let moment = Moment::pick(&mut random);
             eprintln!("{data:?}, seed {seed}, cut {place} of {cuts}: {moment:?}");
-            let mut boot = machine.boot(guest::RUN, &[]);
+            let full = format!("{}=1", guest::FULL);
+            let settings: &[&str] = if moment.full { &[&full] } else { &[] };
+            let mut boot = machine.boot(guest::RUN, settings);
             (0..moment.lines).for_each(|_| drop(boot.line()));
             std::thread::sleep(moment.later);
             boot.cut();
@@ -69,12 +72,16 @@ struct Moment {
     /// After so many lines of this boot.
     lines: u64,
     later: Duration,
+    /// The disk is full now and then until then.
+    full: bool,
 }
 
 impl Moment {
     fn pick(random: &mut Random) -> Self {
-        // Now and then while it gets up. A life says some twenty lines.
-        let lines = if random.chance(20) { random.between(0, 3) } else { random.between(4, 50) };
-        Self { lines, later: Duration::from_micros(random.below(30_000)) }
+        // Now and then while it gets up. A life says some twenty lines; on a full disk it waits for room.
+        let full = random.chance(20);
+        let most = if full { 20 } else { 50 };
+        let lines = if random.chance(20) { random.between(0, 3) } else { random.between(4, most) };
+        Self { lines, later: Duration::from_micros(random.below(30_000)), full }
     }
 }

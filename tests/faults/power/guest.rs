@@ -16,6 +16,7 @@ use std::process::Stdio;
 use std::thread::sleep;
 use std::time::Duration;
 
+use super::full::{self, Filler};
 use crate::reader::Promise;
 use crate::told::{self, say};
 use crate::{journal, life, trainer};
@@ -28,6 +29,7 @@ fn a_machine() {
     tell(&format!("up {}", boot_id.trim()));
     let told = disk.parent().expect("the host's folder").join(TOLD);
     let mut lives = Life::parse(&fs::read_to_string(told).expect("what was told"));
+    full::make_room(&disk);
     for life in &lives {
         journal::check(&life.state(&disk), &life.promises, life.over);
     }
@@ -37,11 +39,15 @@ fn a_machine() {
         fs::remove_dir_all(life.folder(&disk)).expect("a folder");
     }
     let is_last = std::env::var_os(LAST).is_some();
+    let is_full = std::env::var_os(FULL).is_some();
     let mut number = lives.pop().map_or(u64::from(!is_last), |life| life.number);
     while number > 0 {
         let life = Life { number, ..Life::default() };
         tell(&format!("life {number}"));
-        life.live(&disk);
+        let filler = is_full.then(|| Filler::start(&disk, number));
+        while !life.live(&disk) {}
+        drop(filler);
+        journal::check(&life.state(&disk), &[], true);
         tell(&format!("over {number}"));
         number = if is_last { 0 } else { number + 1 };
     }
@@ -98,10 +104,14 @@ impl Life {
         self.folder(disk).join("state")
     }
 
-    /// To the end of everything.
-    fn live(&self, disk: &Path) {
+    /// To the end of everything; `false` where there was no room for a start.
+    fn live(&self, disk: &Path) -> bool {
+        let is_full = std::env::var_os(FULL).is_some();
         let folder = self.folder(disk);
-        fs::create_dir_all(&folder).expect("a folder");
+        if let Err(error) = fs::create_dir_all(&folder) {
+            assert!(is_full, "{error}");
+            return false;
+        }
         let socket = folder.join(format!("ai-task-sock-{}", life::ATTACHED));
         let mut living = life::command(&folder).stdin(Stdio::null()).spawn().expect("a process");
         let start_trainer = || trainer::command(&socket, life::ATTACHED).spawn().expect("a process");
@@ -117,15 +127,17 @@ impl Life {
         };
         let _ = training.kill();
         let _ = training.wait();
-        assert!(ended.success(), "life {}: {ended}", self.number);
-        journal::check(&self.state(disk), &[], true);
+        let no_room = is_full && ended.code() == Some(life::NOT_STARTED);
+        assert!(ended.success() || no_room, "life {}: {ended}", self.number);
+        ended.success()
     }
 }
 
 /// Of a machine's environment: the host's folder, with the disk and a file of what was told; and whether it only
-/// brings to its end what there is.
+/// brings to its end what there is; and whether the disk is full now and then.
 pub(super) const MACHINE: &str = "TRAINWIRE_TEST_MACHINE";
 pub(super) const LAST: &str = "TRAINWIRE_TEST_LAST";
+pub(super) const FULL: &str = "TRAINWIRE_TEST_FULL";
 
 /// What the first process runs.
 pub(super) const RUN: &str = "power::guest::a_machine";
