@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
-use trainwire::{Config, Orchestrator};
+use trainwire::record::Next;
+use trainwire::{Config, Orchestrator, Record};
 
 use crate::reader::Promise;
 use crate::trainer::Trainers;
@@ -53,11 +54,24 @@ impl Lives {
         let state = self.state();
         self.promises.extend(self.trainers.end().promises);
         journal::check(&state, &self.promises, true);
+        let records = journal::records(&state);
+        assert!(
+            !records.iter().any(is_death),
+            "{after}: a task is dead by no fault of its own: {records:#?}"
+        );
         assert_eq!(sockets(self.folder.path()), Vec::<String>::new(), "{after}");
         // What was still being removed at its end, the next start removes.
         start_and_end(&state);
         assert_eq!(payloads(&state), (Vec::new(), Vec::new()), "{after}: {:#?}", journal::records(&state));
     }
+}
+
+/// Nothing that is done to it may cost a task its life: there are many attempts.
+fn is_death(record: &Record) -> bool {
+    matches!(
+        record,
+        Record::Ended { next: Next::Dead { .. }, .. } | Record::Closed { next: Next::Dead { .. }, .. }
+    )
 }
 
 /// A guard against hanging.

@@ -117,8 +117,11 @@ impl Outbox {
         self.flush = Flush::Now;
     }
 
+    /// Once a connection is enough.
     pub(super) fn push_bye(&mut self, bye: Bye) {
-        self.ready.push_back(FromTrainer::Bye(bye));
+        if !self.ready.iter().any(|message| matches!(message, FromTrainer::Bye(_))) {
+            self.ready.push_back(FromTrainer::Bye(bye));
+        }
         self.flush = Flush::Now;
     }
 

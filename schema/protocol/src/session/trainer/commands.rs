@@ -126,9 +126,10 @@ impl TrainerSession {
         self.held.release(delivery);
     }
 
-    /// The trainer takes no more work: what is queued goes back now, what still comes goes back then.
+    /// The trainer takes no more work: what is queued goes back now, what still comes goes back then. Each new
+    /// connection is told so, too.
     pub fn bye(&mut self, bye: Bye) {
-        self.leaving = true;
+        self.leaving = Some(bye.clone());
         let queued: Vec<_> = self.in_hand.queued().collect();
         for delivery in queued {
             self.give_back(delivery, CODE_LEAVING);

@@ -46,8 +46,8 @@ pub struct TrainerSession {
     outbox: Outbox,
     /// How long the trainer's code had the delivery before this one; before the first, unknown.
     last_task: Option<Duration>,
-    /// Whether the trainer has said Bye: what is delivered from then on goes back.
-    leaving: bool,
+    /// The trainer has said Bye: what is delivered from then on goes back.
+    leaving: Option<Bye>,
     events: VecDeque<TrainerEvent>,
 }
 
@@ -159,7 +159,7 @@ impl TrainerSession {
             held: Held::default(),
             outbox: Outbox::new(limits),
             last_task: None,
-            leaving: false,
+            leaving: None,
             events: VecDeque::new(),
         }
     }

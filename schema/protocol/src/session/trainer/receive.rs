@@ -65,6 +65,10 @@ impl TrainerSession {
                 self.events.push_back(TrainerEvent::Dropped(delivery));
             }
         }
+        // Who was told may be gone.
+        if let Some(bye) = &self.leaving {
+            self.outbox.push_bye(bye.clone());
+        }
         Ok(())
     }
 
@@ -107,7 +111,7 @@ impl TrainerSession {
 
     /// Why a delivery goes back at once.
     fn refusal(&self, deliver: &Deliver) -> Option<&'static str> {
-        if self.leaving {
+        if self.leaving.is_some() {
             return Some(CODE_LEAVING);
         }
         let Place::Slab { slab, offset } = deliver.place else { return None };

@@ -125,6 +125,18 @@ fn bye_gives_back_what_is_queued_and_what_still_comes() {
 }
 
 #[test]
+fn bye_is_said_again_on_a_new_connection() {
+    let mut end = End::open();
+    end.run(1);
+    let bye = Bye { code: "exiting".to_owned(), text: String::new() };
+    end.session.bye(bye.clone());
+    assert_eq!(end.sent(), [FromTrainer::Bye(bye.clone())]);
+    end.session.disconnected(end.now);
+    end.reconnect(welcome());
+    assert_eq!(end.sent(), [FromTrainer::Bye(bye)]);
+}
+
+#[test]
 fn a_result_that_fits_no_frame_is_refused_while_its_delivery_goes_on() {
     let mut end = End::open();
     end.run(1);
