@@ -60,6 +60,7 @@ mod budget;
 mod clock;
 mod config;
 mod connection;
+mod discard;
 mod driver;
 pub mod error;
 mod events;

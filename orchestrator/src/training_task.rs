@@ -7,6 +7,7 @@ use serde::Serialize;
 use trainwire_protocol::task::VerifiedTask;
 use trainwire_protocol::task_builder::TaskBuilder;
 
+use crate::discard::discard;
 use crate::error::{BuildError, SubmitError};
 use crate::payload::Payload;
 use crate::slab::JobSlab;
@@ -122,6 +123,14 @@ impl TrainingTask {
             return Ok(Payload::Inline(fields.build().map_err(BuildError::from)?));
         }
         let (head, hyperparams) = fields.parts().map_err(BuildError::from)?;
-        Ok(Payload::joined(&[&head, hyperparams], slab)?)
+        let payload = Payload::joined(&[&head, hyperparams], slab)?;
+        if hyperparams.len() >= DISCARDED_SIZE_BYTES_MIN {
+            // The trainer need not wait until the kernel has its pages back.
+            discard(fields);
+        }
+        Ok(payload)
     }
 }
+
+/// Below this, freeing is quicker than another thread.
+const DISCARDED_SIZE_BYTES_MIN: usize = 1 << 20;

@@ -10,6 +10,7 @@ use super::last_row::LastRow;
 use super::{Driver, JobSlot};
 use crate::budget::Charge;
 use crate::clock;
+use crate::discard::discard;
 use crate::events::{Feed, without_token};
 use crate::intake::Intake;
 use crate::job::JobSpec;
@@ -342,12 +343,6 @@ impl Driver {
             metrics.close(task);
         }
     }
-}
-
-/// Lets go of memory and files elsewhere: a gigabyte of small pages, or on the disk, takes the kernel
-/// 0.1 s to free.
-pub(super) fn discard(large: impl Send + 'static) {
-    tokio::task::spawn_blocking(move || drop(large));
 }
 
 impl JobSlot {

@@ -9,10 +9,10 @@ use trainwire_protocol::task::VerifiedTask;
 use trainwire_unix::ProcessIdentity;
 
 use super::Driver;
-use super::group::discard;
 use super::query::Query;
 use super::remains::Leftover;
 use crate::budget::Taken;
+use crate::discard::discard;
 use crate::error::OrchestratorError;
 use crate::events::Feed;
 use crate::intake::Intake;
