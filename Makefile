@@ -153,7 +153,7 @@ $(VENV)/examples: examples/requirements.txt | $(VENV)/bin/python
 	python -m pip install --quiet -r $<
 	@touch $@
 
-$(VENV)/dev: requirements-dev.txt requirements-docs.txt | $(VENV)/examples
+$(VENV)/dev: requirements-dev.txt requirements-docs.txt tests/python/requirements.txt | $(VENV)/examples
 	python -m pip install --quiet -r $<
 	@touch $@
 
