@@ -1,6 +1,5 @@
 //! Things that are numbered from 1 on in the order in which they came. Some of them are forgotten later; their
 //! numbers are never given again.
-
 //!
 //! They lie side by side in chunks. A tree of the single ones would be half empty, as trees are that only grow at
 //! their end.
