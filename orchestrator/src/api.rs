@@ -24,7 +24,7 @@ use crate::room::Room;
 use crate::slab::SlabUsage;
 use crate::start;
 use crate::stream::EventStream;
-use crate::submission::{Job, check_tasks};
+use crate::submission::{Job, check_all};
 use crate::task_buffer::TaskBuffer;
 use crate::training_task::TrainingTask;
 
@@ -82,7 +82,7 @@ impl Orchestrator {
     pub async fn submit(&self, job: Job) -> Result<JobHandle, SubmitError> {
         let (job_id, spec, tasks) = job.check()?;
         let durability = spec.durability;
-        let taken = self.inner.budget.take(self.inner.charge_of(&tasks, Charge::of_job(&spec))?)?;
+        let taken = self.inner.budget.take(self.inner.charge_of(&tasks, Charge::of_job(&spec)))?;
         let slab = Inner::allocate_slab(spec.slab).await?;
         let (tasks, taken) = self.inner.take_in(&job_id, durability, tasks, slab.clone(), taken).await?;
         let (reply, answer) = oneshot::channel();
@@ -178,9 +178,8 @@ impl JobHandle {
         &self,
         tasks: impl IntoIterator<Item = TrainingTask>,
     ) -> Result<Submitted, SubmitError> {
-        let tasks: Vec<TrainingTask> = tasks.into_iter().collect();
-        check_tasks(&tasks)?;
-        let taken = self.inner.budget.take(self.inner.charge_of(&tasks, Charge::default())?)?;
+        let tasks = check_all(tasks)?;
+        let taken = self.inner.budget.take(self.inner.charge_of(&tasks, Charge::default()))?;
         let slab = self.feed.slab();
         let (tasks, taken) = self.inner.take_in(self.id(), self.durability, tasks, slab, taken).await?;
         let (reply, answer) = oneshot::channel();

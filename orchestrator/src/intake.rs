@@ -15,7 +15,7 @@ use crate::job::Durability;
 use crate::journal::{PayloadFolder, ROW_SIZE_BYTES_MAX, StoredTask};
 use crate::payload::Payload;
 use crate::slab::JobSlab;
-use crate::training_task::TrainingTask;
+use crate::training_task::CheckedTask;
 
 /// A task on its way in. Dropped before a row names its file, it takes that with it.
 #[derive(Debug)]
@@ -26,21 +26,16 @@ pub(crate) struct Intake {
 
 impl Inner {
     /// The part of the budget that tasks take as far as it is known before they are moved.
-    pub(crate) fn charge_of(
-        &self,
-        tasks: &[TrainingTask],
-        mut charge: Charge,
-    ) -> Result<Charge, SubmitError> {
+    pub(crate) fn charge_of(&self, tasks: &[CheckedTask], mut charge: Charge) -> Charge {
         for task in tasks {
             charge.tasks += 1;
             if task.is_in_slab() {
                 continue;
             }
-            let size_bytes = task.size_bytes()?;
-            charge.bytes += size_bytes;
-            charge.descriptors += u64::from(size_bytes > self.config.inline_task_size_max as u64);
+            charge.bytes += task.size_bytes();
+            charge.descriptors += u64::from(task.size_bytes() > self.config.inline_task_size_max as u64);
         }
-        Ok(charge)
+        charge
     }
 
     /// Allocates a job's slab, on another thread: the kernel clears all of it.
@@ -55,21 +50,17 @@ impl Inner {
         self: &Arc<Self>,
         job: &JobId,
         durability: Durability,
-        tasks: Vec<TrainingTask>,
+        tasks: Vec<CheckedTask>,
         slab: Option<Arc<JobSlab>>,
         mut taken: Taken,
     ) -> Result<(Vec<Intake>, Taken), SubmitError> {
+        self.room.ask(tasks.iter().map(CheckedTask::size_bytes).sum())?;
         let inline_size_max = self.config.inline_task_size_max;
         let store = Store { inner: Arc::clone(self), job: job.clone(), durability, slab };
-        let (mut size_bytes, mut is_work) = (0, false);
-        for task in &tasks {
-            let task_size_bytes = task.size_bytes()?;
-            size_bytes += task_size_bytes;
-            is_work |=
-                store.wants_file(task_size_bytes) || task.is_copied(inline_size_max, store.slab.as_ref());
-        }
-        self.room.ask(size_bytes)?;
-        if !is_work {
+        let is_work = |task: &CheckedTask| {
+            store.wants_file(task.size_bytes()) || task.is_copied(inline_size_max, store.slab.as_ref())
+        };
+        if !tasks.iter().any(is_work) {
             return Ok((store.take_in(tasks, &mut taken)?, taken));
         }
         let stored = elsewhere(move || Ok((store.take_in(tasks, &mut taken)?, taken))).await;
@@ -109,10 +100,10 @@ impl Store {
         durable && size_bytes > ROW_SIZE_BYTES_MAX
     }
 
-    fn take_in(&self, tasks: Vec<TrainingTask>, taken: &mut Taken) -> Result<Vec<Intake>, SubmitError> {
+    fn take_in(&self, tasks: Vec<CheckedTask>, taken: &mut Taken) -> Result<Vec<Intake>, SubmitError> {
         let mut folder = None;
-        let take = |task: TrainingTask| {
-            let known = self.inner.charge_of(std::slice::from_ref(&task), Charge::default())?;
+        let take = |task: CheckedTask| {
+            let known = self.inner.charge_of(std::slice::from_ref(&task), Charge::default());
             let payload = task.place(self.inner.config.inline_task_size_max, self.slab.as_ref())?;
             taken.settle(known, payload.charge())?;
             let stored = self.store(&payload, &mut folder)?;

@@ -8,7 +8,7 @@ use trainwire_protocol::id::{JobId, JobIdError};
 
 use crate::error::SubmitError;
 use crate::job::{Durability, JobSpec};
-use crate::training_task::TrainingTask;
+use crate::training_task::{CheckedTask, TrainingTask};
 
 /// A job to submit: a command, its limits and its tasks.
 ///
@@ -179,24 +179,23 @@ impl Job {
     }
 
     /// Checks everything that can be known without the other jobs.
-    pub(crate) fn check(self) -> Result<(JobId, JobSpec, Vec<TrainingTask>), SubmitError> {
+    pub(crate) fn check(self) -> Result<(JobId, JobSpec, Vec<CheckedTask>), SubmitError> {
         let job_id = self.spec.validate()?;
         if self.tasks.is_empty() && !self.spec.open {
             return Err(SubmitError::NoTasks);
         }
-        check_tasks(&self.tasks)?;
-        Ok((job_id, self.spec, self.tasks))
+        Ok((job_id, self.spec, check_all(self.tasks)?))
     }
 }
 
 /// Checks tasks that are submitted together.
-pub(crate) fn check_tasks(tasks: &[TrainingTask]) -> Result<(), SubmitError> {
+pub(crate) fn check_all(
+    tasks: impl IntoIterator<Item = TrainingTask>,
+) -> Result<Vec<CheckedTask>, SubmitError> {
+    let tasks = tasks.into_iter().map(TrainingTask::check).collect::<Result<Vec<_>, _>>()?;
     let mut seen = HashSet::with_capacity(tasks.len());
-    for task in tasks {
-        task.size_bytes()?;
-        if !seen.insert(task.task_id()) {
-            return Err(SubmitError::DuplicateTask { task_id: task.task_id().to_owned() });
-        }
+    match tasks.iter().map(CheckedTask::task_id).find(|task_id| !seen.insert(*task_id)) {
+        Some(task_id) => Err(SubmitError::DuplicateTask { task_id: task_id.to_owned() }),
+        None => Ok(tasks),
     }
-    Ok(())
 }

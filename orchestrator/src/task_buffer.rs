@@ -233,7 +233,7 @@ mod tests {
         buffer.write_all(b"01").unwrap();
         buffer.write_all(b"2345").unwrap();
         buffer.as_mut_slice()[8] = b'8';
-        let payload = buffer.finish().unwrap().place(0, None).unwrap();
+        let payload = buffer.finish().unwrap().check().unwrap().place(0, None).unwrap();
         let task = payload.task();
         assert_eq!((task.task_id(), task.model_name(), task.max_epochs()), ("t", "m", 3));
         assert_eq!(task.hyperparams(), b"012345\x00\x008\0");
@@ -242,7 +242,14 @@ mod tests {
         let (pipe, mut into_pipe) = std::io::pipe().unwrap();
         into_pipe.write_all(b"piped").unwrap();
         drop(into_pipe);
-        let piped = TaskBuffer::read_from("t", "m", pipe).unwrap().finish().unwrap().place(0, None).unwrap();
+        let piped = TaskBuffer::read_from("t", "m", pipe)
+            .unwrap()
+            .finish()
+            .unwrap()
+            .check()
+            .unwrap()
+            .place(0, None)
+            .unwrap();
         assert_eq!((piped.task().hyperparams(), piped.task().max_epochs()), (&b"piped"[..], 10));
     }
 
@@ -250,7 +257,8 @@ mod tests {
     fn a_setter_of_the_finished_task_changes_a_copy() {
         let mut buffer = TaskBuffer::new("t", "m", 4).unwrap();
         buffer.write_all(b"data").unwrap();
-        let changed = buffer.finish().unwrap().max_epochs(7).place(usize::MAX, None).unwrap();
+        let changed =
+            buffer.finish().unwrap().max_epochs(7).check().unwrap().place(usize::MAX, None).unwrap();
         assert_eq!((changed.task().hyperparams(), changed.task().max_epochs()), (&b"data"[..], 7));
         assert!(changed.descriptor().is_none());
     }

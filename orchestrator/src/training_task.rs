@@ -78,33 +78,48 @@ impl TrainingTask {
         }
     }
 
+    /// Checks what a task has to be, once.
+    ///
+    /// # Errors
+    /// There can be no such task.
+    pub(crate) fn check(self) -> Result<CheckedTask, BuildError> {
+        let size_bytes = match &self.0 {
+            Form::Fields(fields) => fields.size_bytes()? as u64,
+            Form::Built(payload) => payload.size_bytes(),
+        };
+        Ok(CheckedTask { form: self.0, size_bytes })
+    }
+}
+
+/// A task that can be, on its way in.
+#[derive(Debug)]
+pub(crate) struct CheckedTask {
+    form: Form,
+    /// Of its buffer.
+    size_bytes: u64,
+}
+
+impl CheckedTask {
     pub(crate) fn task_id(&self) -> &str {
-        match &self.0 {
+        match &self.form {
             Form::Fields(fields) => fields.task_id(),
             Form::Built(payload) => payload.task().task_id(),
         }
     }
 
-    /// Of its buffer.
-    ///
-    /// # Errors
-    /// There can be no such task.
-    pub(crate) fn size_bytes(&self) -> Result<u64, BuildError> {
-        match &self.0 {
-            Form::Fields(fields) => Ok(fields.size_bytes()? as u64),
-            Form::Built(payload) => Ok(payload.size_bytes()),
-        }
+    pub(crate) fn size_bytes(&self) -> u64 {
+        self.size_bytes
     }
 
     /// Whether it lies in a slab, which is charged to its job.
     pub(crate) fn is_in_slab(&self) -> bool {
-        matches!(&self.0, Form::Built(Payload::Slab { .. }))
+        matches!(&self.form, Form::Built(Payload::Slab { .. }))
     }
 
     /// Whether [`place`](Self::place) copies more than a socket takes.
     pub(crate) fn is_copied(&self, inline_size_max: usize, slab: Option<&Arc<JobSlab>>) -> bool {
-        match &self.0 {
-            Form::Fields(fields) => fields.size_bytes().is_ok_and(|size_bytes| size_bytes > inline_size_max),
+        match &self.form {
+            Form::Fields(_) => self.size_bytes > inline_size_max as u64,
             Form::Built(payload) => payload.is_copied(inline_size_max, slab),
         }
     }
@@ -115,11 +130,11 @@ impl TrainingTask {
         inline_size_max: usize,
         slab: Option<&Arc<JobSlab>>,
     ) -> Result<Payload, SubmitError> {
-        let fields = match self.0 {
+        let fields = match self.form {
             Form::Fields(fields) => fields,
             Form::Built(payload) => return Ok(payload.placed(inline_size_max, slab)?),
         };
-        if fields.size_bytes().map_err(BuildError::from)? <= inline_size_max {
+        if self.size_bytes <= inline_size_max as u64 {
             return Ok(Payload::Inline(fields.build().map_err(BuildError::from)?));
         }
         let (head, hyperparams) = fields.parts().map_err(BuildError::from)?;

@@ -99,7 +99,8 @@ fn contents(root: &Path, job: &str) -> Vec<(u8, usize)> {
     let content = |file: PathBuf| {
         // Its task may have ended since the folder was read.
         let bytes = std::fs::read(file).ok()?;
-        let task = TrainingTask::from_buffer(bytes).unwrap().place(usize::MAX, None).unwrap();
+        let task =
+            TrainingTask::from_buffer(bytes).unwrap().check().unwrap().place(usize::MAX, None).unwrap();
         let hyperparams = task.task().hyperparams();
         assert!(hyperparams.iter().all(|byte| *byte == hyperparams[0]));
         Some((hyperparams[0], hyperparams.len()))
