@@ -53,10 +53,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// That of the next task that ends.
 async fn result(events: &mut EventStream) -> Result<Metrics, String> {
     while let Some(event) = events.next().await {
-        match event.what {
-            What::Record(Record::Ended { ending: Ending::Succeeded { metrics }, .. }) => return Ok(metrics),
-            What::Record(Record::Ended { ending, .. }) => return Err(format!("{ending:?}")),
-            _ => {}
+        if let What::Record(Record::Ended { ending, .. }) = event.what {
+            return match *ending {
+                Ending::Succeeded { metrics } => Ok(metrics),
+                other => Err(format!("{other:?}")),
+            };
         }
     }
     Err("the job ended without a result".to_owned())

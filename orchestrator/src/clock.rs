@@ -1,6 +1,7 @@
 //! The only clock of this crate: everything that decides is told the time.
 #![allow(clippy::disallowed_methods)]
 
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use nix::time::{ClockId, clock_gettime};
@@ -18,6 +19,15 @@ pub(crate) fn now() -> Now {
 /// For deadlines.
 pub(crate) fn monotonic() -> Instant {
     Instant::now()
+}
+
+/// As records have it: they share the text of this boot.
+pub(crate) fn boot_id_text(boot: BootId) -> Arc<str> {
+    static OF_THIS_BOOT: OnceLock<Arc<str>> = OnceLock::new();
+    match BootId::current() {
+        Ok(this) if this == boot => Arc::clone(OF_THIS_BOOT.get_or_init(|| this.to_string().into())),
+        _ => boot.to_string().into(),
+    }
 }
 
 /// For waits that go on after a restart. `None` where /proc does not tell which boot this is.

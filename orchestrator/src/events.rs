@@ -21,7 +21,7 @@ use trainwire_protocol::message::Report;
 use crate::error::OrchestratorError;
 use crate::journal::Entry;
 use crate::outcome::{Fold, JobOutcome};
-use crate::record::{JobNo, Record, Seq};
+use crate::record::{JobNo, Record, Seq, TaskNo};
 use crate::slab::JobSlab;
 
 /// Something that happened in a job.
@@ -87,12 +87,22 @@ struct Live {
     /// `None` until somebody listens: 10,000 jobs nobody listens to need no rings.
     ring: Option<broadcast::Sender<Arc<Event>>>,
     /// With a journal in memory: the newest records.
-    kept: VecDeque<Entry>,
+    kept: VecDeque<Kept>,
     /// The last record that was dropped from `kept`.
     forgotten: Seq,
     fold: Fold,
     /// Set when nothing more will come.
     end: Option<End>,
+}
+
+/// An [`Entry`] of this job.
+#[derive(Debug)]
+struct Kept {
+    seq: Seq,
+    at: SystemTime,
+    task: Option<TaskNo>,
+    attempt: Option<u32>,
+    record: Record,
 }
 
 /// A place in the stream of a job's events.
@@ -137,12 +147,13 @@ impl Feed {
             {
                 live.forgotten = oldest.seq;
             }
-            // A little at a time: most jobs have a handful of records, each a quarter of a KiB.
+            // A little at a time: most jobs have a handful of records.
             if live.kept.len() == live.kept.capacity() {
-                let more = (live.kept.len() / 2).max(2);
+                let more = (live.kept.len() / 4).max(1);
                 live.kept.reserve_exact(more);
             }
-            live.kept.push_back(entry);
+            let Entry { seq, at, task, attempt, record, .. } = entry;
+            live.kept.push_back(Kept { seq, at, task, attempt, record });
         }
     }
 
@@ -239,7 +250,7 @@ impl Feed {
     pub(crate) fn kept_since(&self, since: Seq, limit: usize) -> (Vec<Event>, bool) {
         let live = self.lock();
         let first = live.kept.partition_point(|entry| entry.seq <= since);
-        let events = live.kept.range(first..).take(limit).map(|entry| self.event(&live, entry.clone()));
+        let events = live.kept.range(first..).take(limit).map(|kept| self.event(&live, self.entry(kept)));
         (events.collect(), since < live.forgotten)
     }
 
@@ -247,6 +258,11 @@ impl Feed {
     pub(crate) fn events_of(&self, entries: Vec<Entry>) -> Vec<Event> {
         let live = self.lock();
         entries.into_iter().map(|entry| self.event(&live, entry)).collect()
+    }
+
+    fn entry(&self, kept: &Kept) -> Entry {
+        let Kept { seq, at, task, attempt, ref record } = *kept;
+        Entry { seq, at, job: Some(self.job), task, attempt, record: record.clone() }
     }
 
     fn event(&self, live: &Live, entry: Entry) -> Event {

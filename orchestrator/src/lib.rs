@@ -57,6 +57,7 @@
 mod api;
 mod archive;
 mod budget;
+mod by_number;
 mod clock;
 mod config;
 mod connection;

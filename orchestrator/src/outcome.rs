@@ -2,10 +2,12 @@
 
 mod results;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+
+use smallvec::SmallVec;
 
 use crate::job::StopReason;
 use crate::journal::Entry;
@@ -120,7 +122,7 @@ pub enum TaskEnd {
 pub(crate) struct Fold {
     /// By number: that is the order in which they were submitted.
     tasks: Vec<Folding>,
-    logs: HashMap<TrainerNo, TrainerLog>,
+    logs: BTreeMap<TrainerNo, TrainerLog>,
     counts: TaskCounts,
 }
 
@@ -149,7 +151,7 @@ struct Folding {
     task_id: Arc<str>,
     model_name: Arc<str>,
     /// One an attempt.
-    spans: Vec<Span>,
+    spans: SmallVec<[Span; 1]>,
     /// The newest of any attempt.
     checkpoint: Option<PathBuf>,
     started_at: Option<SystemTime>,
@@ -168,9 +170,9 @@ impl Fold {
                 }
                 self.tasks.push(Folding {
                     number: *task,
-                    task_id: task_id.as_str().into(),
-                    model_name: model_name.as_str().into(),
-                    spans: Vec::new(),
+                    task_id: Arc::clone(task_id),
+                    model_name: Arc::clone(model_name),
+                    spans: SmallVec::new(),
                     checkpoint: None,
                     started_at: None,
                     duration: Duration::ZERO,
@@ -190,9 +192,8 @@ impl Fold {
                 }
                 if let Some(task) = self.task_mut(entry) {
                     // One that never reached the trainer's code has left nothing.
-                    task.spans.pop_if(|span| span.attempt == *attempt);
-                    if task.spans.is_empty() {
-                        task.spans.reserve_exact(1);
+                    if task.spans.last().is_some_and(|span| span.attempt == *attempt) {
+                        task.spans.pop();
                     }
                     let span = Span {
                         attempt: *attempt,
@@ -221,6 +222,7 @@ impl Fold {
                 }
             }
             Record::Ended { ending, next, last_progress, .. } => {
+                let ending = &**ending;
                 if let Some(index) = self.index_of(entry)
                     && let Some(task) = self.tasks.get_mut(index)
                 {

@@ -39,9 +39,9 @@ pub enum Record {
         /// Whose.
         job: JobNo,
         /// Unique in the job.
-        task_id: String,
+        task_id: Arc<str>,
         /// For people.
-        model_name: String,
+        model_name: Arc<str>,
         /// The epochs it will run.
         max_epochs: i32,
         /// Bytes of the buffer.
@@ -74,7 +74,7 @@ pub enum Record {
         /// from a later one of the same number.
         start_ticks: u64,
         /// Of `/proc/sys/kernel/random/boot_id`.
-        boot_id: String,
+        boot_id: Arc<str>,
         /// Where its output goes.
         log: String,
     },
@@ -85,7 +85,7 @@ pub enum Record {
         /// Whose.
         job: JobNo,
         /// Of the trainer's process, in hexadecimal.
-        instance: String,
+        instance: Arc<str>,
         /// The process that connected; under `uv run` or `bash -c` not the one that was started.
         pid: i32,
         /// Started by hand: no token, no respawn, signalled alone.
@@ -95,7 +95,7 @@ pub enum Record {
         start_ticks: Option<u64>,
         /// The same.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        boot_id: Option<String>,
+        boot_id: Option<Arc<str>>,
         /// How often the launcher of its group (torchrun) has started it anew. Above 0 the same trainer may
         /// have been bound before: what it has in hand is handed to it again.
         #[serde(default, skip_serializing_if = "is_zero")]
@@ -180,8 +180,8 @@ pub enum Record {
         /// Of the result; absent where none came.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         seq: Option<u64>,
-        /// What happened.
-        ending: Ending,
+        /// What happened. Elsewhere: it is several times as large as the other records.
+        ending: Box<Ending>,
         /// What becomes of the task.
         next: Next,
         /// Of one that did not succeed: the last that was heard of it.

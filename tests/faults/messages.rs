@@ -116,7 +116,7 @@ async fn await_stoppable(watch: &mut Watch) {
     watch
         .record(|record| {
             match record {
-                Record::TaskSubmitted { task, task_id, .. } if task_id == "stop" => stop = Some(*task),
+                Record::TaskSubmitted { task, task_id, .. } if &**task_id == "stop" => stop = Some(*task),
                 Record::Delivered { task, delivery, .. } if Some(*task) == stop => deliveries.push(*delivery),
                 Record::Started { delivery } if deliveries.contains(delivery) => return Some(()),
                 _ => {}

@@ -71,7 +71,7 @@ impl Reader {
             }
             Record::TaskSubmitted { task, job, task_id, .. } => {
                 assert!(self.jobs.get(&job.0).is_some_and(|job| job.ended == 0), "no such job: {record:?}");
-                let new = Task { job: job.0, task_id: task_id.clone(), ..Task::default() };
+                let new = Task { job: job.0, task_id: task_id.to_string(), ..Task::default() };
                 assert!(self.tasks.insert(task.0, new).is_none(), "a number twice: {record:?}");
             }
             Record::TrainerEnded { trainer, .. } => {
@@ -106,7 +106,7 @@ impl Reader {
                 let task = over.task;
                 let of = self.tasks.get_mut(&task).expect("a task");
                 of.open_delivery = None;
-                let succeeded = matches!(ending, Ending::Succeeded { .. });
+                let succeeded = matches!(**ending, Ending::Succeeded { .. });
                 of.results += u32::from(succeeded);
                 assert_eq!(succeeded, matches!(next, Next::Succeeded), "{record:?}");
                 of.ends.extend(terminal(next));

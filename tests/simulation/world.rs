@@ -262,7 +262,7 @@ impl World {
                 trainer,
                 pid,
                 start_ticks: u64::from(pid.unsigned_abs()),
-                boot_id: "boot".to_owned(),
+                boot_id: "boot".into(),
                 log: String::new(),
             });
             if let Some(signal) = signal {

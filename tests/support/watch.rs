@@ -87,7 +87,7 @@ impl Watch {
     /// How deliveries ended so far, in order.
     pub fn endings(&self) -> Vec<&Ending> {
         self.picked(|record| match record {
-            Record::Ended { ending, .. } => Some(ending),
+            Record::Ended { ending, .. } => Some(&**ending),
             _ => None,
         })
     }

@@ -185,7 +185,7 @@ impl Driver {
 
     /// Reads every socket to its end.
     pub(super) fn catch_up(&mut self) {
-        let numbers: Vec<ConnectionNo> = self.connections.keys().copied().collect();
+        let numbers: Vec<ConnectionNo> = self.connections.keys().collect();
         for number in numbers {
             if let Err(over) = self.read(number, Depth::Drain) {
                 self.end(number, &over);

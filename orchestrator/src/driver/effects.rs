@@ -3,7 +3,6 @@
 use trainwire_protocol::message::{Deliver, Welcome};
 
 use super::{Driver, Followup};
-use crate::layout::task_name;
 use crate::payload::Payload;
 use crate::record::TaskNo;
 use crate::scheduler::{ConnectionNo, Effect};
@@ -59,7 +58,8 @@ impl Driver {
         let Some(payload) = self.payloads.get(&task_no).cloned() else { return };
         let Some(task) = self.scheduler.state().task(task_no) else { return };
         if let Some(slot) = self.jobs.get(&task.job) {
-            deliver.work = Some(format!("{}/{}", slot.work, task_name(task_no, &task.task_id)));
+            let work = self.layout.work(&slot.feed.job_id, task_no, &task.task_id).into_os_string();
+            deliver.work = Some(work.into_string().unwrap_or_else(|raw| raw.to_string_lossy().into_owned()));
         }
         deliver.task_size = payload.size_bytes();
         deliver.place = payload.place();

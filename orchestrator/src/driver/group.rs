@@ -73,7 +73,7 @@ impl Driver {
         let mut others = Vec::new();
         for intake in tasks {
             let task_id = intake.payload.task().task_id();
-            let Some((task, _)) = taken.next_if(|(_, taken_id)| *taken_id == task_id) else {
+            let Some((task, _)) = taken.next_if(|(_, taken_id)| ***taken_id == *task_id) else {
                 others.push(intake);
                 continue;
             };
@@ -120,7 +120,7 @@ impl Driver {
                 && let Some(identity) = self.watch_attached(*trainer)
             {
                 *start_ticks = Some(identity.start_time_ticks);
-                *boot_id = Some(identity.boot_id.to_string());
+                *boot_id = Some(clock::boot_id_text(identity.boot_id));
             }
             self.seq = Seq(self.seq.0 + 1);
             if let Record::JobSubmitted { job, spec } = &record {
@@ -305,9 +305,7 @@ impl Driver {
             // Each job has one at most, and gets it here.
             let _ = feed.slab.set(Arc::downgrade(slab));
         }
-        let span = tracing::info_span!("job", id = %feed.job_id);
-        let work = self.layout.work_of(&feed.job_id).to_string_lossy().into_owned();
-        self.jobs.insert(feed.job, JobSlot { feed, spec, slab, work, span });
+        self.jobs.insert(feed.job, JobSlot { feed, spec, slab });
     }
 
     /// A job that had ended goes on. Without a slab: its tasks have memory of their own.
@@ -316,8 +314,6 @@ impl Driver {
         let Some(spec) = self.scheduler.state().job(job).map(|job| Arc::clone(&job.spec)) else { return };
         let Some(slot) = self.jobs.get_mut(&job) else { return };
         slot.feed.reopen();
-        slot.work = self.layout.work_of(&slot.feed.job_id).to_string_lossy().into_owned();
-        slot.span = tracing::info_span!("job", id = %slot.feed.job_id);
         slot.spec = spec;
     }
 
@@ -351,7 +347,7 @@ impl JobSlot {
         if !tracing::enabled!(tracing::Level::DEBUG) {
             return;
         }
-        let _job = self.span.enter();
+        let _job = tracing::info_span!("job", id = %self.feed.job_id).entered();
         let task_id = entry.task.and_then(|task| self.feed.with_fold(|fold| fold.task_id(task).cloned()));
         let _task = task_id.map(|id| tracing::info_span!("task", id = %Escaped(&id)).entered());
         let _delivery = entry.attempt.map(|attempt| tracing::info_span!("delivery", attempt).entered());

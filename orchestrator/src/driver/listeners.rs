@@ -1,14 +1,14 @@
 //! The sockets of all jobs: accepting, doing without descriptors for a while, keeping the names.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::io;
-use std::ops::Bound;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use trainwire_protocol::session::Timeouts;
 
 use super::{Driver, Followup};
+use crate::by_number::ByNumber;
 use crate::connection::{Connection, Terms};
 use crate::listener::{self, Listener};
 use crate::planted;
@@ -19,7 +19,7 @@ use crate::scheduler::{ConnectionNo, Input};
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Listeners {
-    bound: BTreeMap<JobNo, Listener>,
+    bound: ByNumber<JobNo, Listener>,
     /// Their sockets may be there from before a restart.
     pub(super) bound_before: HashSet<JobNo>,
     /// Not watched, because there was no descriptor for who waits there.
@@ -92,7 +92,7 @@ impl Driver {
 
     /// Everybody who connected while this process was paused.
     pub(super) fn accept_waiting(&mut self) {
-        let jobs: Vec<JobNo> = self.listeners.bound.keys().copied().collect();
+        let jobs: Vec<JobNo> = self.listeners.bound.keys().collect();
         for job in jobs {
             let mut known = None;
             while known.replace(self.last_connection) != Some(self.last_connection) {
@@ -156,8 +156,8 @@ impl Driver {
     /// A tenth of all, in turn: each name once in an interval, and no moment with ten thousand of them.
     fn look_at_names(&mut self) {
         let count = self.listeners.bound.len();
-        let after = (self.listeners.looked_at.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
-        let in_turn = self.listeners.bound.range(after).chain(&self.listeners.bound).map(|(job, _)| *job);
+        let behind = self.listeners.bound.iter_after(self.listeners.looked_at.unwrap_or(JobNo(0)));
+        let in_turn = behind.chain(self.listeners.bound.iter()).map(|(job, _)| job);
         let jobs: Vec<JobNo> = in_turn.take(count.div_ceil(NAME_SHARES)).collect();
         for job in jobs {
             self.listeners.looked_at = Some(job);

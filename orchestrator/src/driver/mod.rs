@@ -42,6 +42,7 @@ use tokio::time::sleep_until;
 use trainwire_protocol::id::Token;
 
 use crate::budget::Budget;
+use crate::by_number::ByNumber;
 use crate::clock;
 use crate::config::Config;
 use crate::connection::{Arrival, Buffers, Connection};
@@ -111,12 +112,12 @@ pub(crate) struct Driver {
     /// The end of the last pause.
     awake_since: Instant,
     seq: Seq,
-    jobs: HashMap<JobNo, JobSlot>,
+    jobs: ByNumber<JobNo, JobSlot>,
     readiness: Readiness,
     listeners: Listeners,
     /// How often each of their names is looked at.
     names_interval: Duration,
-    connections: HashMap<ConnectionNo, Box<Connection>>,
+    connections: ByNumber<ConnectionNo, Box<Connection>>,
     last_connection: u64,
     /// When to look at which connection's deadlines; outdated ones among them.
     alarms: BinaryHeap<Reverse<(Instant, ConnectionNo)>>,
@@ -129,8 +130,8 @@ pub(crate) struct Driver {
     arrivals: Vec<Arrival>,
     /// Empty between turns.
     sources: Vec<Source>,
-    trainers: HashMap<TrainerNo, TrainerSlot>,
-    payloads: HashMap<TaskNo, Payload>,
+    trainers: ByNumber<TrainerNo, TrainerSlot>,
+    payloads: ByNumber<TaskNo, Payload>,
     /// Of attempts under way.
     last_rows: HashMap<DeliveryNo, LastRow>,
     slabs: Slabs,
@@ -156,11 +157,8 @@ pub(crate) struct Driver {
 struct JobSlot {
     feed: Arc<Feed>,
     spec: Arc<JobSpec>,
-    /// The folder of its tasks' work folders, as trainers are told it.
-    work: String,
     /// Until the job ends.
     slab: Option<Arc<JobSlab>>,
-    span: tracing::Span,
 }
 
 /// What an effect leads to.
@@ -192,7 +190,7 @@ pub(crate) async fn run(parts: Parts) {
         readiness: parts.readiness,
         listeners: Listeners::default(),
         names_interval: NAMES_INTERVAL,
-        connections: HashMap::new(),
+        connections: ByNumber::default(),
         last_connection: 0,
         alarms: BinaryHeap::new(),
         with_news: Vec::new(),
@@ -200,8 +198,8 @@ pub(crate) async fn run(parts: Parts) {
         buffers: Buffers::default(),
         arrivals: Vec::new(),
         sources: Vec::new(),
-        trainers: HashMap::new(),
-        payloads: HashMap::new(),
+        trainers: ByNumber::default(),
+        payloads: ByNumber::default(),
         last_rows: HashMap::new(),
         slabs: Slabs::default(),
         leftovers: Leftovers::default(),
@@ -341,7 +339,7 @@ impl Driver {
         self.metrics = None;
         self.writer = None;
         let state = self.scheduler.state();
-        let all_ended = self.jobs.keys().all(|job| state.job(*job).is_none_or(|job| job.ended));
+        let all_ended = self.jobs.keys().all(|job| state.job(job).is_none_or(|job| job.ended));
         if all_ended && !self.layout.is_durable() {
             let _ = std::fs::remove_dir_all(self.layout.root());
         }
@@ -357,7 +355,7 @@ impl Drop for Driver {
 
 impl JobSlot {
     fn ended(feed: Arc<Feed>) -> Self {
-        Self { feed, spec: Arc::default(), work: String::new(), slab: None, span: tracing::Span::none() }
+        Self { feed, spec: Arc::default(), slab: None }
     }
 }
 

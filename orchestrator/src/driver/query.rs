@@ -56,9 +56,7 @@ impl Driver {
         let state = self.scheduler.state();
         match query {
             Query::Jobs { reply } => {
-                let mut jobs: Vec<_> = self.jobs.keys().copied().collect();
-                jobs.sort_unstable();
-                self.answer_with(reply, jobs.into_iter().filter_map(|job| self.found(job)).collect());
+                self.answer_with(reply, self.jobs.keys().filter_map(|job| self.found(job)).collect());
             }
             Query::Job { job_id, reply } => {
                 let job = state.job_no(job_id.as_str());

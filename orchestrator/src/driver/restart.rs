@@ -25,7 +25,7 @@ impl Driver {
                 self.open_slot(feed, spec.unwrap_or_default(), slab);
             }
         }
-        self.payloads = payloads;
+        self.payloads = payloads.into_iter().collect();
         let mut gone = Vec::new();
         for (trainer, found) in trainers {
             match found {

@@ -9,6 +9,7 @@ use trainwire_protocol::id::Token;
 use trainwire_unix::ProcessIdentity;
 
 use super::{Driver, Followup, Message};
+use crate::clock;
 use crate::error::StacksError;
 use crate::process::{self, Order, ScriptTask, TrainerProcess};
 use crate::readiness::{Source, Wanted};
@@ -93,7 +94,7 @@ impl Driver {
             trainer,
             pid: i32::try_from(identity.pid).unwrap_or(0),
             start_ticks: identity.start_time_ticks,
-            boot_id: identity.boot_id.to_string(),
+            boot_id: clock::boot_id_text(identity.boot_id),
             log,
         });
     }
@@ -159,7 +160,7 @@ impl Driver {
             _ => None,
         };
         let known = self.scheduler.state().trainer(trainer);
-        if let Some((job, in_hand)) = known.map(|known| (known.job, Vec::from(known.in_hand.clone()))) {
+        if let Some((job, in_hand)) = known.map(|known| (known.job, known.in_hand.clone())) {
             self.look_into_spool(job, &in_hand);
         }
         self.decide(Input::Exited { trainer, exit, log_tail, failure });

@@ -129,8 +129,8 @@ fn task(number: u64) -> Record {
     Record::TaskSubmitted {
         task: TaskNo(number),
         job: JobNo(1),
-        task_id: format!("task {number} \u{1b}\"é"),
-        model_name: "m".to_owned(),
+        task_id: format!("task {number} \u{1b}\"é").into(),
+        model_name: "m".into(),
         max_epochs: 10,
         size_bytes: 4,
     }

@@ -41,17 +41,21 @@ enum Reach {
     /// The group we created for it. A leader that is our child is not [reaped](TrainerProcess::reap)
     /// before all of it is gone, so that neither its number nor the group's can come to mean somebody
     /// else. One that an orchestrator before us started is reaped by whoever inherited it.
-    OwnGroup {
-        started_by: StartedBy,
-        log: Log,
-        /// By which everything it started is known.
-        mark: Mark,
-        /// We sent SIGKILL, so one that ends it is no evidence of anything.
-        killed: Arc<AtomicBool>,
-        tree: Arc<Mutex<Tree>>,
-    },
+    OwnGroup(Arc<OwnGroup>),
     /// Somebody else's process: it alone.
     Alone,
+}
+
+/// What we know of a process that leads a group we created.
+#[derive(Debug)]
+struct OwnGroup {
+    started_by: StartedBy,
+    log: Log,
+    /// By which everything it started is known.
+    mark: Mark,
+    /// We sent SIGKILL, so one that ends it is no evidence of anything.
+    killed: AtomicBool,
+    tree: Mutex<Tree>,
 }
 
 /// Who will reap it.
@@ -88,28 +92,30 @@ impl TrainerProcess {
         token: &Token,
     ) -> io::Result<Option<Self>> {
         oom::begin_counting();
-        let reach = Reach::OwnGroup {
-            started_by: StartedBy::Predecessor(*identity),
-            log: Log::of_predecessor(log),
-            mark: Mark::of(token),
-            killed: Arc::default(),
-            tree: Arc::default(),
-        };
-        Ok(identity.open()?.map(|pidfd| Self { pidfd: Arc::new(pidfd), reach }))
+        let Some(pidfd) = identity.open()? else { return Ok(None) };
+        let log = Log::of_predecessor(log);
+        Ok(Some(Self::leader(pidfd, StartedBy::Predecessor(*identity), log, Mark::of(token))))
+    }
+
+    /// Of a group we created.
+    fn leader(pidfd: PidFd, started_by: StartedBy, log: Log, mark: Mark) -> Self {
+        let (killed, tree) = (AtomicBool::default(), Mutex::default());
+        let reach = Reach::OwnGroup(Arc::new(OwnGroup { started_by, log, mark, killed, tree }));
+        Self { pidfd: Arc::new(pidfd), reach }
     }
 
     /// The group we created for it, as long as it is not [reaped](Self::reap).
     pub(crate) fn group(&self) -> Option<i32> {
         match self.reach {
-            Reach::OwnGroup { .. } => self.pidfd.pid().map(u32::cast_signed),
+            Reach::OwnGroup(_) => self.pidfd.pid().map(u32::cast_signed),
             Reach::Alone => None,
         }
     }
 
     /// The number of that group for as long as anyone may ask: only where we say when it is reaped.
     fn lasting_group(&self) -> Option<i32> {
-        match self.reach {
-            Reach::OwnGroup { started_by: StartedBy::Us, .. } => self.group(),
+        match &self.reach {
+            Reach::OwnGroup(own) if own.started_by == StartedBy::Us => self.group(),
             _ => None,
         }
     }
@@ -117,7 +123,7 @@ impl TrainerProcess {
     /// Where its output goes; unknown of a process that was started by hand.
     pub(crate) fn log(&self) -> Option<&Log> {
         match &self.reach {
-            Reach::OwnGroup { log, .. } => Some(log),
+            Reach::OwnGroup(own) => Some(&own.log),
             Reach::Alone => None,
         }
     }
@@ -125,7 +131,7 @@ impl TrainerProcess {
     /// By which everything it started is known; nothing is of a process that was started by hand.
     pub(crate) fn mark(&self) -> Option<Mark> {
         match &self.reach {
-            Reach::OwnGroup { mark, .. } => Some(*mark),
+            Reach::OwnGroup(own) => Some(own.mark),
             Reach::Alone => None,
         }
     }
@@ -140,13 +146,13 @@ impl TrainerProcess {
             Signal::Kill => trainwire_unix::Signal::SIGKILL,
         };
         let sent = match &self.reach {
-            Reach::OwnGroup { killed, tree, .. } => {
-                let mut tree = lock(tree);
+            Reach::OwnGroup(own) => {
+                let mut tree = lock(&own.tree);
                 if tree.reaped {
                     return;
                 }
                 tree.noted.extend(self.descendants());
-                killed.fetch_or(signal == Signal::Kill, Ordering::Relaxed);
+                own.killed.fetch_or(signal == Signal::Kill, Ordering::Relaxed);
                 let sent = self.signal_group(number);
                 if signal == Signal::Kill {
                     tree.noted.iter().for_each(sweep::kill_exactly);
@@ -184,8 +190,8 @@ impl TrainerProcess {
 
     /// After its death: what is left of its group.
     fn kill_group(&self) {
-        if let Reach::OwnGroup { tree, .. } = &self.reach
-            && !lock(tree).reaped
+        if let Reach::OwnGroup(own) = &self.reach
+            && !lock(&own.tree).reaped
         {
             // ESRCH, where nothing is left.
             let _ = self.signal_group(trainwire_unix::Signal::SIGKILL);
@@ -202,8 +208,8 @@ impl TrainerProcess {
 
     /// After its death and that of its group: gives their number back.
     fn reap(&self) {
-        if let Reach::OwnGroup { tree, .. } = &self.reach {
-            lock(tree).reaped = true;
+        if let Reach::OwnGroup(own) = &self.reach {
+            lock(&own.tree).reaped = true;
             // ECHILD, where the embedding program reaps all children itself.
             let _ = self.pidfd.reap();
         }
@@ -212,7 +218,7 @@ impl TrainerProcess {
     /// Who hung on it when it was signalled.
     fn noted(&self) -> Vec<ProcessIdentity> {
         match &self.reach {
-            Reach::OwnGroup { tree, .. } => lock(tree).noted.clone(),
+            Reach::OwnGroup(own) => lock(&own.tree).noted.clone(),
             Reach::Alone => Vec::new(),
         }
     }
@@ -235,12 +241,12 @@ impl TrainerProcess {
     /// How it ended; call it when it is dead.
     pub(crate) fn exit(&self) -> crate::record::Exit {
         match &self.reach {
-            Reach::OwnGroup { started_by, killed, .. } => {
-                let identity = match started_by {
+            Reach::OwnGroup(own) => {
+                let identity = match &own.started_by {
                     StartedBy::Us => None,
                     StartedBy::Predecessor(identity) => Some(identity),
                 };
-                of_own(&self.pidfd, identity, killed)
+                of_own(&self.pidfd, identity, &own.killed)
             }
             Reach::Alone => of_stranger(&self.pidfd),
         }

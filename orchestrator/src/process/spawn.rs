@@ -15,7 +15,7 @@ use trainwire_protocol::task::VerifiedTask;
 use trainwire_unix::{PidFd, ProcessIdentity};
 
 use super::mark::{self, Mark};
-use super::{Log, Reach, StartedBy, TrainerProcess, error_file, oom, params};
+use super::{Log, StartedBy, TrainerProcess, error_file, oom, params};
 use crate::job::JobSpec;
 use crate::record::Exit;
 use crate::template;
@@ -141,14 +141,7 @@ fn own(mut child: Child, log: Log, mark: Mark) -> io::Result<(TrainerProcess, Pr
         }
     };
     oom::begin_counting();
-    let reach = Reach::OwnGroup {
-        started_by: StartedBy::Us,
-        log,
-        mark,
-        killed: Arc::default(),
-        tree: Arc::default(),
-    };
-    Ok((TrainerProcess { pidfd: Arc::new(pidfd), reach }, identity))
+    Ok((TrainerProcess::leader(pidfd, StartedBy::Us, log, mark), identity))
 }
 
 /// What a process that need not know trainwire is told of its task: in its arguments, where they ask for it,

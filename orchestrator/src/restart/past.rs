@@ -103,7 +103,7 @@ impl Past {
             Record::Ended { delivery, ending, next, waits_since, .. } => {
                 self.log_from.remove(delivery);
                 let Some(delivered) = scheduler.state().delivery(*delivery) else { return };
-                match ending {
+                match &**ending {
                     Ending::Failed { .. } => self.failed.insert(delivered.trainer),
                     _ => self.failed.remove(&delivered.trainer),
                 };

@@ -57,7 +57,7 @@ impl Scheduler {
             if attached {
                 self.trainers.insert(trainer, LiveTrainer::new(job, Service::Serving));
             }
-            let instance = format!("{:032x}", hello.instance.0);
+            let instance = format!("{:032x}", hello.instance.0).into();
             self.record(Record::TrainerBound {
                 trainer,
                 job,

@@ -21,7 +21,7 @@ use trainwire_protocol::task::VerifiedTask;
 
 use super::deadlines::Due;
 use super::decision::{Decision, Effect};
-use super::live::{LiveJob, LiveTrainer, Service, Step};
+use super::live::{LiveTrainer, Service, Step};
 use super::state::{TaskState, TrainerState};
 use super::{Now, Scheduler};
 use crate::planted;
@@ -49,10 +49,10 @@ impl Scheduler {
     pub fn adopt(&mut self, now: Now, adoption: Adoption) -> Decision {
         let now = now.monotonic;
         let Adoption { payloads, lost, mut waits, failed, gone } = adoption;
-        (self.payloads, self.lost) = (payloads, lost);
+        (self.payloads, self.lost) = (payloads.into_iter().collect(), lost);
         let jobs: Vec<JobNo> = self.state.unfinished_jobs().collect();
         for job in &jobs {
-            self.jobs.insert(*job, LiveJob::default());
+            self.jobs.insert(*job, Box::default());
             self.effect(Effect::Bind { job: *job });
             self.adopt_tasks(now, *job, &mut waits);
             let trainers: Vec<_> = self.state.job(*job).into_iter().flat_map(|job| &job.trainers).collect();

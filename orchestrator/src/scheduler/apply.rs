@@ -3,13 +3,12 @@
 //! It is total. A record that does not fit the state it meets changes nothing: what the Scheduler
 //! writes always fits, and a journal that does not is for whoever opens it to refuse.
 
-use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use trainwire_protocol::id::Token;
 use trainwire_protocol::message::CheckpointRef;
 
-use super::state::{Delivered, Durable, Holder, Job, Task, TaskState, Trainer, TrainerState};
+use super::state::{Delivered, Durable, Few, Holder, Job, Task, TaskState, Trainer, TrainerState};
 use crate::record::{DeliveryNo, Ending, JobNo, Next, Record, TrainerNo};
 
 impl Durable {
@@ -30,13 +29,13 @@ impl Durable {
                     submitted: Arc::clone(spec),
                     spec: Arc::clone(spec),
                     open: spec.open,
-                    tasks: Vec::new(),
-                    task_ids: HashMap::new(),
+                    tasks: Few::new(),
+                    task_ids: None,
                     unfinished: 0,
                     start_failures: 0,
-                    trainers: Vec::new(),
-                    all_trainers: Vec::new(),
-                    deliveries: Vec::new(),
+                    trainers: Few::new(),
+                    all_trainers: Few::new(),
+                    deliveries: Few::new(),
                     ended: false,
                 };
                 self.jobs.add(job.0, new)?;
@@ -46,16 +45,15 @@ impl Durable {
                     return None;
                 }
                 let owner = self.jobs.get_mut(job.0)?;
-                let task_id: Arc<str> = task_id.as_str().into();
                 owner.tasks.push(*task);
                 if owner.spec.open {
-                    owner.task_ids.insert(Arc::clone(&task_id), *task);
+                    owner.task_ids.get_or_insert_default().insert(Arc::clone(task_id), *task);
                 }
                 owner.unfinished += 1;
                 let new = Task {
                     job: *job,
-                    task_id,
-                    model_name: model_name.as_str().into(),
+                    task_id: Arc::clone(task_id),
+                    model_name: Arc::clone(model_name),
                     max_epochs: *max_epochs,
                     size_bytes: *size_bytes,
                     starts: 0,
@@ -87,7 +85,8 @@ impl Durable {
             }
             Record::TrainerBound { trainer, job, instance, pid, attached, restart, .. } => {
                 let (pid, restart) = (*pid, *restart);
-                let bound = |token| TrainerState::Bound { token, instance: instance.clone(), pid, restart };
+                let bound =
+                    |token| TrainerState::Bound { token, instance: Arc::clone(instance), pid, restart };
                 if *attached {
                     self.add_trainer(*trainer, *job, bound(None))?;
                 } else {
@@ -133,7 +132,7 @@ impl Durable {
                 }
                 delivered.state =
                     TaskState::Delivered(Holder { delivery: *delivery, trainer: *trainer, last_seq: 0 });
-                holder.in_hand.push_back(*delivery);
+                holder.in_hand.push(*delivery);
                 self.jobs.get_mut(delivered.job.0)?.deliveries.push(*delivery);
                 self.deliveries
                     .add(*delivery, Delivered { task: *task, trainer: *trainer, attempt: *attempt })?;
@@ -213,7 +212,7 @@ impl Durable {
         let owner = self.jobs.get_mut(job.0)?;
         owner.trainers.push(number);
         owner.all_trainers.push(number);
-        self.trainers.add(number.0, Trainer { job, in_hand: VecDeque::new(), state })
+        self.trainers.add(number.0, Trainer { job, in_hand: Few::new(), state })
     }
 
     fn open(&mut self, delivery: DeliveryNo) -> Option<&mut Task> {

@@ -108,7 +108,7 @@ impl Scheduler {
             if let Some(job) = self.jobs.get_mut(&live.job) {
                 job.ahead += usize::from(!live.delivered_at.is_empty());
             }
-            live.delivered_at.push_back((delivery, now));
+            live.delivered_at.push((delivery, now));
             live.turn_began.get_or_insert(now);
             live.held_bytes += size_bytes;
         }

@@ -1,5 +1,6 @@
 //! What the Scheduler is told.
 
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use trainwire_protocol::id::{JobId, Token};
@@ -116,7 +117,7 @@ pub enum Input {
         /// See [`Record::TrainerSpawned`](crate::record::Record::TrainerSpawned).
         start_ticks: u64,
         /// See [`Record::TrainerSpawned`](crate::record::Record::TrainerSpawned).
-        boot_id: String,
+        boot_id: Arc<str>,
         /// Where its output goes.
         log: String,
     },

@@ -1,7 +1,9 @@
 //! What a restart forgets: queues, connections, windows, running deadlines.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::time::Instant;
+
+use smallvec::SmallVec;
 
 use super::deadlines::Due;
 use super::group::Group;
@@ -54,7 +56,7 @@ pub(super) struct LiveTrainer {
     /// Deliveries it may have in hand.
     pub(super) window: usize,
     /// When each delivery in hand was made, oldest first.
-    pub(super) delivered_at: VecDeque<(DeliveryNo, Instant)>,
+    pub(super) delivered_at: SmallVec<[(DeliveryNo, Instant); 1]>,
     /// Of one with slots: when it was first given a task.
     pub(super) turn_began: Option<Instant>,
     /// Deliveries in hand it was asked to give back, if its code does not have them.
@@ -133,7 +135,7 @@ impl LiveTrainer {
             can_dump_stacks: false,
             quiet: false,
             window: 1,
-            delivered_at: VecDeque::new(),
+            delivered_at: SmallVec::new(),
             asked_back: Vec::new(),
             turn_began: None,
             held_bytes: 0,

@@ -33,6 +33,7 @@ use std::time::Instant;
 use trainwire_protocol::id::Token;
 use trainwire_protocol::task::VerifiedTask;
 
+use crate::by_number::ByNumber;
 use crate::error::StacksError;
 use crate::job::JobSpec;
 use crate::planted;
@@ -66,7 +67,7 @@ mod tests;
 pub use adopt::Adoption;
 pub use decision::{Answer, Decision, Effect, Signal};
 pub use input::{ConnectionNo, Input, Now, Spooled, Ticket};
-pub use state::{Delivered, Durable, Holder, Job, Task, TaskState, Trainer, TrainerState};
+pub use state::{Delivered, Durable, Few, Holder, Job, Task, TaskState, Trainer, TrainerState};
 
 use deadlines::{Deadlines, Due};
 use live::{LiveJob, LiveTrainer};
@@ -78,15 +79,15 @@ pub struct Scheduler {
     seed: u64,
     state: Durable,
     /// Jobs that have not ended.
-    jobs: BTreeMap<JobNo, LiveJob>,
+    jobs: ByNumber<JobNo, Box<LiveJob>>,
     /// Trainers that have not ended.
-    trainers: BTreeMap<TrainerNo, Box<LiveTrainer>>,
+    trainers: ByNumber<TrainerNo, Box<LiveTrainer>>,
     /// Each trainer's present connection, and no other.
-    connections: BTreeMap<ConnectionNo, TrainerNo>,
+    connections: ByNumber<ConnectionNo, TrainerNo>,
     /// Those of replicas: whose they are, and of which rank.
     replicas: BTreeMap<ConnectionNo, (TrainerNo, u32)>,
-    /// Of tasks that have not ended. Ordered, because they are worked off about in order.
-    payloads: BTreeMap<TaskNo, VerifiedTask>,
+    /// Of tasks that have not ended.
+    payloads: ByNumber<TaskNo, VerifiedTask>,
     /// Of tasks that have not ended and whose bytes a restart did not find, why.
     lost: BTreeMap<TaskNo, String>,
     tokens: Vec<Token>,
@@ -103,11 +104,11 @@ impl Scheduler {
         Self {
             seed,
             state: Durable::default(),
-            jobs: BTreeMap::new(),
-            trainers: BTreeMap::new(),
-            connections: BTreeMap::new(),
+            jobs: ByNumber::default(),
+            trainers: ByNumber::default(),
+            connections: ByNumber::default(),
             replicas: BTreeMap::new(),
-            payloads: BTreeMap::new(),
+            payloads: ByNumber::default(),
             lost: BTreeMap::new(),
             tokens: Vec::new(),
             token_starved: BTreeSet::new(),

@@ -1,27 +1,18 @@
 //! Things that are numbered from 1 on in the order in which they came. Some of them are forgotten later; their
 //! numbers are never given again.
-//!
-//! They lie side by side in chunks. A tree of the single ones would be half empty, as trees are that only grow at
-//! their end.
 
-use std::collections::BTreeMap;
+use crate::by_number::ByNumber;
 
 /// See the module.
 #[derive(Debug, PartialEq)]
 pub(super) struct Numbered<T> {
     last: u64,
-    /// None is empty.
-    chunks: BTreeMap<u64, Box<Chunk<T>>>,
+    items: ByNumber<u64, T>,
 }
-
-type Chunk<T> = [Option<T>; CHUNK];
-
-/// Enough that the tree above them weighs nothing; few enough that a small orchestrator stays small.
-const CHUNK: usize = 16;
 
 impl<T> Default for Numbered<T> {
     fn default() -> Self {
-        Self { last: 0, chunks: BTreeMap::new() }
+        Self { last: 0, items: ByNumber::default() }
     }
 }
 
@@ -37,13 +28,11 @@ impl<T> Numbered<T> {
     }
 
     pub(super) fn get(&self, number: u64) -> Option<&T> {
-        let (chunk, at) = place(number);
-        self.chunks.get(&chunk)?[at].as_ref()
+        self.items.get(&number)
     }
 
     pub(super) fn get_mut(&mut self, number: u64) -> Option<&mut T> {
-        let (chunk, at) = place(number);
-        self.chunks.get_mut(&chunk)?[at].as_mut()
+        self.items.get_mut(&number)
     }
 
     /// Adds one with a number that none had; `None` if that cannot be.
@@ -52,8 +41,7 @@ impl<T> Numbered<T> {
             return None;
         }
         self.last = number;
-        let (chunk, at) = place(number);
-        self.chunks.entry(chunk).or_insert_with(|| Box::new([const { None }; CHUNK]))[at] = Some(item);
+        self.items.insert(number, item);
         Some(())
     }
 
@@ -68,29 +56,13 @@ impl<T> Numbered<T> {
     }
 
     pub(super) fn forget(&mut self, number: u64) -> Option<T> {
-        let (number, at) = place(number);
-        let chunk = self.chunks.get_mut(&number)?;
-        let item = chunk[at].take();
-        if chunk.iter().all(Option::is_none) {
-            self.chunks.remove(&number);
-        }
-        item
+        self.items.remove(&number)
     }
 
     /// In order.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u64, &T)> {
-        let places = |chunk: u64| (chunk * CHUNK as u64)..;
-        self.chunks
-            .iter()
-            .flat_map(move |(number, chunk)| places(*number).zip(chunk.iter()))
-            .filter_map(|(number, item)| Some((number, item.as_ref()?)))
+        self.items.iter()
     }
-}
-
-/// The chunk, and where in it.
-fn place(number: u64) -> (u64, usize) {
-    let at = usize::try_from(number % CHUNK as u64).expect("less than a chunk");
-    (number / CHUNK as u64, at)
 }
 
 #[cfg(test)]
@@ -98,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_forgotten_leaves_no_memory_and_its_number_is_not_given_again() {
+    fn the_number_of_what_is_forgotten_is_not_given_again() {
         let mut numbered = Numbered::default();
         for number in 1..=40 {
             assert_eq!(numbered.next(), number);
@@ -109,7 +81,6 @@ mod tests {
             assert_eq!(numbered.forget(number), Some(number));
             assert_eq!((numbered.forget(number), numbered.get(number)), (None, None));
         }
-        assert_eq!(numbered.chunks.len(), 2);
         let left: Vec<u64> = numbered.iter().map(|(number, item)| number.min(*item)).collect();
         assert_eq!(left, (1..16).chain(32..=40).collect::<Vec<_>>());
         *numbered.get_mut(33).unwrap() = 7;

@@ -8,7 +8,6 @@ use trainwire_protocol::task::VerifiedTask;
 
 use super::decision::{Answer, Effect};
 use super::input::Ticket;
-use super::live::LiveJob;
 use super::{Scheduler, TaskState};
 use crate::job::JobSpec;
 use crate::record::{JobNo, Record, TaskNo};
@@ -32,7 +31,7 @@ impl Scheduler {
                 continue;
             }
             if had_ended && requeued == 0 {
-                self.jobs.insert(job, LiveJob::default());
+                self.jobs.insert(job, Box::default());
                 self.effect(Effect::Bind { job });
             }
             requeued += 1;

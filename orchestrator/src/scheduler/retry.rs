@@ -50,6 +50,7 @@ impl Scheduler {
             Next::Queued { after } => Some(*after),
             _ => None,
         };
+        let ending = Box::new(ending);
         self.record(Record::Ended { delivery, seq, ending, next, last_progress: None, waits_since: None });
 
         if let Some(live) = self.trainers.get_mut(&holder.trainer) {

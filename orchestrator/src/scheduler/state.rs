@@ -3,9 +3,10 @@
 //! Only [`Durable::apply`] changes any of it, so that a replay of the journal gives the state that
 //! was lived. What a restart forgets (connections, deadlines, queues) is in `live.rs`.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use smallvec::SmallVec;
 use trainwire_protocol::id::Token;
 use trainwire_protocol::message::CheckpointRef;
 
@@ -13,6 +14,9 @@ use super::numbered::Numbered;
 use crate::job::{JobSpec, StopReason};
 use crate::planted;
 use crate::record::{DeliveryNo, Exit, JobNo, Rung, TaskNo, TrainerNo};
+
+/// Numbers of which there are mostly one or two: those lie in place.
+pub type Few<T> = SmallVec<[T; 2]>;
 
 /// Everything records say.
 #[derive(Debug, Default, PartialEq)]
@@ -36,19 +40,19 @@ pub struct Job {
     /// It takes more tasks.
     pub open: bool,
     /// In the order of their submission, so ascending.
-    pub tasks: Vec<TaskNo>,
+    pub tasks: Few<TaskNo>,
     /// Of a job that was ever open: a task submitted again must be found.
-    pub task_ids: HashMap<Arc<str>, TaskNo>,
+    pub task_ids: Option<Box<HashMap<Arc<str>, TaskNo>>>,
     /// How many of them have not ended.
     pub unfinished: usize,
     /// Trainers that never said Hello, since one last did.
     pub start_failures: u32,
     /// Its trainers that have not ended, ascending.
-    pub trainers: Vec<TrainerNo>,
+    pub trainers: Few<TrainerNo>,
     /// All of its trainers.
-    pub all_trainers: Vec<TrainerNo>,
+    pub all_trainers: Few<TrainerNo>,
     /// All of its deliveries.
-    pub deliveries: Vec<DeliveryNo>,
+    pub deliveries: Few<DeliveryNo>,
     /// All is over, the trainers included.
     pub ended: bool,
 }
@@ -147,7 +151,7 @@ pub struct Trainer {
     /// Whose.
     pub job: JobNo,
     /// Deliveries it has, oldest first.
-    pub in_hand: VecDeque<DeliveryNo>,
+    pub in_hand: Few<DeliveryNo>,
     /// Where it is in its life.
     pub state: TrainerState,
 }
@@ -167,7 +171,7 @@ pub enum TrainerState {
         /// What it showed; absent for one started by hand.
         token: Option<Token>,
         /// Chosen by it, in hexadecimal.
-        instance: String,
+        instance: Arc<str>,
         /// The process that connected.
         pid: i32,
         /// How often the launcher of its group had started it anew.

@@ -11,7 +11,6 @@ use trainwire_protocol::task::VerifiedTask;
 
 use super::decision::{Answer, Effect};
 use super::input::Ticket;
-use super::live::LiveJob;
 use super::{Job, Scheduler};
 use crate::job::JobSpec;
 use crate::record::{JobNo, Record, TaskNo};
@@ -61,7 +60,7 @@ impl Scheduler {
 
         let job = JobNo(self.state.jobs.next());
         self.record(Record::JobSubmitted { job, spec: Arc::new(spec) });
-        self.jobs.insert(job, LiveJob::default());
+        self.jobs.insert(job, Box::default());
         for task in tasks {
             self.queue_new(job, task);
         }
@@ -143,7 +142,7 @@ impl Scheduler {
 
     /// A task of the same id.
     fn known(&self, job: &Job, task: &VerifiedTask) -> Option<TaskNo> {
-        job.task_ids.get(task.task_id()).copied()
+        job.task_ids.as_ref()?.get(task.task_id()).copied()
     }
 
     /// Whether it is the task of that number. Of a task that has ended the bytes are gone, so id, model,
@@ -162,8 +161,8 @@ impl Scheduler {
         self.record(Record::TaskSubmitted {
             task,
             job,
-            task_id: payload.task_id().to_owned(),
-            model_name: payload.model_name().to_owned(),
+            task_id: payload.task_id().into(),
+            model_name: payload.model_name().into(),
             max_epochs: payload.max_epochs(),
             size_bytes: payload.as_bytes().len() as u64,
         });

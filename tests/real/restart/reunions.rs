@@ -27,7 +27,7 @@ pub(crate) fn came_back(record: &Record) -> bool {
 
 pub(crate) fn endings(folder: &Folder) -> Vec<Ending> {
     let ending = |record: Record| match record {
-        Record::Ended { ending, .. } => Some(ending),
+        Record::Ended { ending, .. } => Some(*ending),
         _ => None,
     };
     folder.records().into_iter().filter_map(ending).collect()

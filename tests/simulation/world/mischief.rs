@@ -51,7 +51,7 @@ impl World {
         };
         let state = self.orchestrator.scheduler.state();
         let tasks: Vec<TaskNo> =
-            client.job.and_then(|job| state.job(job)).map(|job| job.tasks.clone()).unwrap_or_default();
+            client.job.and_then(|job| state.job(job)).map(|job| job.tasks.to_vec()).unwrap_or_default();
         let task = if self.random.chance(70) { self.random.pick(&tasks) } else { None };
         let ticket = Ticket(self.last_ticket + 1);
         if let Some(input) = client.stop(ticket, task, &mut self.random) {

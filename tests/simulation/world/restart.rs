@@ -176,7 +176,7 @@ impl Past {
                 Record::Delivered { delivery, trainer, .. } => drop(holders.insert(*delivery, *trainer)),
                 Record::Ended { delivery, ending, .. } => {
                     let Some(holder) = holders.remove(delivery) else { continue };
-                    match ending {
+                    match **ending {
                         Ending::Failed { .. } => past.failed.insert(holder),
                         _ => past.failed.remove(&holder),
                     };

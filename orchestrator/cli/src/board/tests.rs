@@ -32,10 +32,7 @@ impl Run {
         let (trainer, job) = (TrainerNo(1), JobNo(1));
         self.then(None, Record::TrainerSpawning { trainer, job, token: String::new(), slots: Vec::new() });
         let log = "/logs/trainer-1.log".into();
-        self.then(
-            None,
-            Record::TrainerSpawned { trainer, pid: 1, start_ticks: 1, boot_id: String::new(), log },
-        );
+        self.then(None, Record::TrainerSpawned { trainer, pid: 1, start_ticks: 1, boot_id: "".into(), log });
         self.then(
             Some(task),
             Record::Delivered { delivery: 1, task: TaskNo(1), trainer, attempt: 1, log_from: None },
@@ -44,6 +41,7 @@ impl Run {
     }
 
     fn end(&mut self, task: &str, ending: Ending, next: Next) -> &mut Self {
+        let ending = Box::new(ending);
         self.then(
             Some(task),
             Record::Ended { delivery: 1, seq: None, ending, next, last_progress: None, waits_since: None },

@@ -108,7 +108,7 @@ fn ends(first: u64, ends: &[(u64, Next)]) -> Batch {
         _ => Record::Ended {
             delivery: *task,
             seq: None,
-            ending: Ending::Lost,
+            ending: Box::new(Ending::Lost),
             next: next.clone(),
             last_progress: None,
             waits_since: None,

@@ -13,7 +13,7 @@ impl World {
         self.records = records;
         assert!(*before.state() == *self.scheduler.state());
         let mut adoption = Adoption {
-            payloads: before.payloads,
+            payloads: payloads_of(&before),
             lost: before.lost,
             gone: gone.iter().copied().map(TrainerNo).collect(),
             ..Adoption::default()

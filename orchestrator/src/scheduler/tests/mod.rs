@@ -66,6 +66,11 @@ fn task(task_id: &str) -> VerifiedTask {
     TaskBuilder::new(task_id, "model").build().unwrap()
 }
 
+/// What a restart finds of the tasks that have not ended.
+fn payloads_of(before: &Scheduler) -> BTreeMap<TaskNo, VerifiedTask> {
+    before.payloads.iter().map(|(task, payload)| (task, payload.clone())).collect()
+}
+
 #[expect(clippy::disallowed_methods, reason = "virtual time has to start somewhere")]
 fn epoch() -> Instant {
     Instant::now()
@@ -189,7 +194,7 @@ impl World {
             trainer,
             pid: 1000,
             start_ticks: 1,
-            boot_id: String::new(),
+            boot_id: "".into(),
             log: String::new(),
         });
         trainer

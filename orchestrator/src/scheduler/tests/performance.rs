@@ -31,5 +31,8 @@ fn a_hundred_thousand_queued_tasks_are_worked_off_through_one_window() {
     assert_eq!(scheduler.state().job(JOB).unwrap().unfinished, 0);
     // Nothing of a task is left behind but what the records say.
     assert!(scheduler.payloads.is_empty());
-    assert_eq!(scheduler.deadlines.next(), scheduler.trainers[&TrainerNo(1)].ladder.unwrap().due);
+    assert_eq!(
+        scheduler.deadlines.next(),
+        scheduler.trainers.get(&TrainerNo(1)).unwrap().ladder.unwrap().due
+    );
 }

@@ -101,10 +101,10 @@ async fn drive(python: &Path, cores: Cores, journal: Journal, reports: usize) ->
         match event.what {
             What::Progress(report) => rows.check(&report),
             What::Lagged { progress_dropped, .. } => panic!("{progress_dropped} reports were dropped"),
-            What::Record(Record::Ended { ending, .. }) => {
-                let Ending::Succeeded { metrics } = ending else { panic!("it ended as {ending:?}") };
-                figures = Some(metrics);
-            }
+            What::Record(Record::Ended { ending, .. }) => match *ending {
+                Ending::Succeeded { metrics } => figures = Some(metrics),
+                other => panic!("it ended as {other:?}"),
+            },
             _ => {}
         }
     }

@@ -18,7 +18,7 @@ fn records() -> Vec<Record> {
     let ended = |ending, next| Record::Ended {
         delivery: 7,
         seq: None,
-        ending,
+        ending: Box::new(ending),
         next,
         last_progress: None,
         waits_since: None,
@@ -77,7 +77,7 @@ fn records() -> Vec<Record> {
         Record::Ended {
             delivery: 7,
             seq: None,
-            ending: Ending::Lost,
+            ending: Box::new(Ending::Lost),
             next: Next::Queued { after: Duration::ZERO },
             last_progress: Some(Box::new(LastProgress {
                 time_us: 1_500_000,

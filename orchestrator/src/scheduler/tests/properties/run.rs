@@ -114,7 +114,8 @@ impl Run {
                 self.hellos.push(number);
             }
         }
-        let mut adoption = Adoption { payloads: before.payloads, lost: before.lost, ..Adoption::default() };
+        let mut adoption =
+            Adoption { payloads: payloads_of(&before), lost: before.lost, ..Adoption::default() };
         let is_lost = |task: &TaskNo| lost >> (task.0 % 64) & 1 == 1;
         for task in adoption.payloads.keys().copied().filter(is_lost).collect::<Vec<_>>() {
             adoption.payloads.remove(&task);
@@ -179,9 +180,9 @@ impl Run {
                 assert!(state.open_delivery(*delivery).is_some(), "a delivery in hand is over");
             }
         }
-        for (number, live) in &self.scheduler.jobs {
-            let of_job = self.scheduler.trainers.values().filter(|trainer| trainer.job == *number);
-            let ahead: usize = of_job.map(|trainer| trainer.delivered_at.len().saturating_sub(1)).sum();
+        for (number, live) in self.scheduler.jobs.iter() {
+            let of_job = self.scheduler.trainers.iter().filter(|(_, trainer)| trainer.job == number);
+            let ahead: usize = of_job.map(|(_, trainer)| trainer.delivered_at.len().saturating_sub(1)).sum();
             assert_eq!(live.ahead, ahead, "work that waits behind other work is counted wrongly");
         }
         for (_, task) in state.tasks.iter() {
@@ -213,7 +214,7 @@ impl Run {
     fn spawned(&mut self, trainer: TrainerNo) {
         self.alive.insert(trainer);
         self.hellos.push(trainer);
-        let (boot_id, log) = (String::new(), String::new());
+        let (boot_id, log) = ("".into(), String::new());
         self.input(Input::Spawned { trainer, pid: 1, start_ticks: 0, boot_id, log });
     }
 
@@ -346,7 +347,7 @@ impl Run {
             .map(|number| TaskBuilder::new(number.to_string(), model).build().unwrap())
             .collect();
         let Some(job) = self.scheduler.state().job(JOB) else { return };
-        let known = |task: &VerifiedTask| job.task_ids.get(task.task_id()).copied();
+        let known = |task: &VerifiedTask| job.task_ids.as_ref()?.get(task.task_id()).copied();
         let same = |task: TaskNo| *self.scheduler.state().task(task).unwrap().model_name == *model;
         let fits = tasks.iter().all(|task| known(task).map_or(job.open, same));
         let new = tasks.iter().filter(|task| known(task).is_none()).count();
