@@ -252,17 +252,21 @@ def test_control_messages_cut_short_at_the_limit_of_open_files(
 
 
 def test_no_room_to_map_a_task(orchestrator: Orchestrator, start: Start) -> None:
-    trainer = start("""
+    script = """
         import resource
         for task in trainwire.tasks():
             with task:
-                here = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-                limit = here + (32 << 20)
-                resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-    """)
+                if task.hyperparams == b"limit":
+                    here = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+                    limit = here + (32 << 20)
+                    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    """
+    # A thread's first allocation would take 128 MiB of addresses and give half of them back, perhaps just
+    # when the limit is set.
+    trainer = start(script, MALLOC_ARENA_MAX="1")
     peer = orchestrator.accept().welcome()
-    peer.deliver(1)
-    peer.acked_result(1)
+    peer.deliver(1, wire.task(hyperparams=b"limit"))
+    assert outcome(peer.acked_result(1)) == "Succeeded"
     task = wire.task(hyperparams=bytes(64 << 20))
     peer.deliver_descriptor(2, [memfd(task)], len(task))
     result = peer.acked_result(2)
