@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
-import pytest
 from conftest import Start
 from orchestrator import Orchestrator
 from test_reports import until_result
+from traced import calls, needed
 
 COUNTED = """
 import ctypes
@@ -51,7 +50,6 @@ def test_reporting_on_asks_for_no_memory(orchestrator: Orchestrator, start: Star
 def test_a_reporting_loop_makes_a_system_call_every_100_ms_at_most(
     orchestrator: Orchestrator, start: Start, tmp_path: Path
 ) -> None:
-    strace = needed("strace")
     trainer = start("""
         with trainwire.connect() as task:
             print(os.getpid(), flush=True)
@@ -70,26 +68,18 @@ def test_a_reporting_loop_makes_a_system_call_every_100_ms_at_most(
     peer.deliver(1)
     assert trainer.stdout is not None
     pid = trainer.stdout.readline().strip()
-    log = tmp_path / "calls"
-    # Its main thread alone.
-    with subprocess.Popen([strace, "-q", "-e", "signal=none", "-o", log, "-p", pid]) as tracing:
-        while "go" not in (log.read_text() if log.exists() else ""):
-            assert tracing.poll() is None, "strace may not trace"
+    received: list[Any] = []
+
+    def go() -> None:
         (tmp_path / "go").touch()
         reports, result = until_result(peer)
         peer.ack(result)
-        seconds = float(trainer.ends())
-    loop = re.search(r"the-loop-begins.*?\n(.*)\n.*?the-loop-ends", log.read_text(), re.DOTALL)
+        received.extend(reports)
+
+    log = calls(int(pid), tmp_path / "calls", "go", go)
+    seconds = float(trainer.ends())
+    loop = re.search(r"the-loop-begins.*?\n(.*)\n.*?the-loop-ends", log, re.DOTALL)
     assert loop is not None
-    calls = loop[1].splitlines()
     # The first row's besides.
-    assert len(calls) <= seconds / 0.1 + 1, "\n".join(calls)
-    assert sum(len(report.timesUs) for report in reports) == 1_000
-
-
-def needed(program: str) -> str:
-    path = shutil.which(program)
-    if path is None and "CI" not in os.environ:
-        pytest.skip(f"needs {program}")
-    assert path is not None, f"needs {program}"
-    return path
+    assert len(loop[1].splitlines()) <= seconds / 0.1 + 1, loop[1]
+    assert sum(len(report.timesUs) for report in received) == 1_000
