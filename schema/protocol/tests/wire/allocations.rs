@@ -107,6 +107,48 @@ fn dropped_tasks_leave_their_block_to_the_next() {
 }
 
 #[test]
+fn a_task_above_4_kib_is_copied_by_the_kernel_alone() {
+    for size_bytes in [(4 << 10) + 8, 20 << 10, 64 << 10, 1 << 20] {
+        let task = Bytes::from(vec![7; size_bytes]);
+        let (deliver, mut writer, mut reader) = (deliver(&task), FrameWriter::default(), reader());
+        let mut copied = (0, 0);
+        let mut rounds = |count: usize| {
+            for _ in 0..count {
+                copied = (0, 0);
+                writer.push_deliver(&deliver, DeliverPayload::Inline(task.clone())).unwrap();
+                let offered = writer.io_slices().iter().map(|slice| shared(slice, &task)).sum::<usize>();
+                copied.0 = size_bytes - offered;
+                let mut lent = Vec::new();
+                let received = loop {
+                    lent.push(reader.spare().as_ptr_range());
+                    pass_on(&mut writer, &mut reader);
+                    if let Some(frame) = reader.next().unwrap() {
+                        break frame.decode_to_trainer().unwrap().1.unwrap();
+                    }
+                };
+                // What lies where the kernel was asked to put it, was put there by the kernel.
+                let end = lent.last().unwrap().end;
+                let in_place =
+                    lent.iter().filter(|lent| lent.end == end).map(|lent| lent.start).min().unwrap();
+                let from = received.as_ptr().max(in_place);
+                copied.1 = size_bytes - (received.as_ptr_range().end.addr().saturating_sub(from.addr()));
+            }
+            copied
+        };
+        rounds(3);
+        for _ in 0..if cfg!(miri) { 3 } else { 50 } {
+            assert_eq!(rounds(1), (0, 0), "copied of {size_bytes} bytes by the sender and the receiver");
+        }
+    }
+}
+
+/// How much of a piece lies in a task.
+fn shared(piece: &[u8], task: &Bytes) -> usize {
+    let (piece, task) = (piece.as_ptr_range(), task.as_ptr_range());
+    piece.end.min(task.end).addr().saturating_sub(piece.start.max(task.start).addr())
+}
+
+#[test]
 fn a_task_that_is_kept_is_never_written_over() {
     let (mut writer, mut reader) = (FrameWriter::default(), reader());
     let mut kept = Vec::new();
