@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import trainwire
@@ -64,6 +65,16 @@ def test_grids() -> None:
             combinations.grid_of(grid)  # type: ignore[arg-type]
 
 
+def test_ints_beside_floats_become_floats_and_keep_their_spelling() -> None:
+    found = combinations.grid_of({"lr": [0.1, 1, np.int64(2), True, "auto"], "depth": [3]})
+    assert [task_id for task_id, _ in found] == [
+        f"lr={lr},depth=3" for lr in ("0.1", "1", "2", "true", "auto")
+    ]
+    assert repr([params["lr"] for _, params in found]) == "[0.1, 1.0, 2.0, True, 'auto']"
+    assert repr([params["depth"] for _, params in found]) == "[3, 3, 3, 3, 3]"
+    assert combinations.grid_of({"n": [0.5, 2**53 + 1]})[1][1] == {"n": 2**53 + 1}
+
+
 DRAWS = json.loads((Path(__file__).parents[1] / "vectors/draws.json").read_text())
 
 
@@ -74,7 +85,10 @@ def test_draws_are_those_of_the_command_line(vector: dict[str, Any]) -> None:
         for name, of in vector["python"].items()
     }
     drawn = combinations.samples_of(space, vector["samples"], vector["seed"])
-    assert [{"task_id": task_id, "params": params} for task_id, params in drawn] == vector["tasks"]
+    # As text: 1 and 1.0 are not the same parameter.
+    assert repr([{"task_id": task_id, "params": params} for task_id, params in drawn]) == repr(
+        vector["tasks"]
+    )
 
 
 def test_samples_depend_on_seed_name_and_number() -> None:

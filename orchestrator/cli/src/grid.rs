@@ -40,7 +40,7 @@ pub(crate) fn parse_axis(text: &str) -> Result<Axis, String> {
     if let Some(text) = repeated(&points) {
         return Err(format!("{name}={text} is there twice; each value makes a task of its own"));
     }
-    Ok(Axis { name: name.to_owned(), points })
+    Ok(Axis::new(name.to_owned(), points))
 }
 
 /// Reads `--param epochs=5`.
@@ -78,6 +78,22 @@ pub(crate) fn repeated(points: &[Point]) -> Option<&str> {
     points.iter().map(|point| point.text.as_str()).find(|text| !seen.insert(*text))
 }
 
+impl Axis {
+    /// Beside numbers with a fraction whole ones become such too: a parameter has one type, and code that
+    /// takes a float may refuse an int. The ids stay as they were written.
+    pub(crate) fn new(name: String, mut points: Vec<Point>) -> Self {
+        if points.iter().any(|point| point.value.is_float()) {
+            for point in &mut points {
+                let whole = point.value.as_integer().and_then(|whole| i32::try_from(whole).ok());
+                if let Some(whole) = whole {
+                    point.value = Value::Float(whole.into());
+                }
+            }
+        }
+        Self { name, points }
+    }
+}
+
 impl Combination {
     fn and(&self, name: &str, point: &Point) -> Self {
         let comma = if self.task_id.is_empty() { "" } else { "," };
@@ -109,6 +125,16 @@ mod tests {
         assert_eq!(ids, ["lr=0.1,kind=sgd", "lr=0.1,kind=2", "lr=1e-2,kind=sgd", "lr=1e-2,kind=2"]);
         assert_eq!(grid[3].params["lr"], Value::Float(0.01));
         assert_eq!(grid[3].params["kind"], Value::String("2".into()));
+    }
+
+    #[test]
+    fn whole_numbers_beside_others_become_floats_and_keep_their_spelling() {
+        let axis = parse_axis("lr=0.1,1,auto,true").unwrap();
+        let values =
+            [Value::Float(0.1), Value::Float(1.0), Value::String("auto".into()), Value::Boolean(true)];
+        assert!(axis.points.iter().map(|point| &point.value).eq(&values), "{axis:?}");
+        assert_eq!(product(&[axis]).unwrap()[1].task_id, "lr=1");
+        assert_eq!(parse_axis("depth=1,2").unwrap().points[0].value, Value::Integer(1));
     }
 
     #[test]

@@ -16,13 +16,16 @@ Combination = tuple[str, dict[str, Any]]
 
 def grid_of(grid: Mapping[str, Iterable[Any]]) -> list[Combination]:
     """All combinations, the last parameter varying fastest; e.g. `lr=0.1,depth=2`."""
-    axes = [[(name, plain(value, name)) for value in _values(name, values)] for name, values in grid.items()]
+    axes = [[(name, *point) for point in _points(name, values)] for name, values in grid.items()]
     if not axes:
         return []
     size = math.prod(len(axis) for axis in axes)
     if size > TASKS_MAX:
         raise ValueError(f"the grid has {size} tasks, at most {TASKS_MAX} are allowed")
-    return [(_task_id(point), dict(point)) for point in itertools.product(*axes)]
+    return [
+        (",".join(f"{name}={text}" for name, text, _ in points), {name: value for name, _, value in points})
+        for points in itertools.product(*axes)
+    ]
 
 
 def samples_of(
@@ -76,16 +79,25 @@ def plain(value: Any, name: str) -> Any:
     )
 
 
-def _values(name: str, values: Any) -> list[Any]:
+def _points(name: str, values: Any) -> list[tuple[str, Any]]:
+    """Each value, and before it how it is spelled in the task's id."""
     if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
         raise TypeError(f"the grid's {name} is {values!r}; give a list of the values it takes")
-    found = list(values)
+    found = [plain(value, name) for value in values]
     if not found:
         raise ValueError(f"the grid's {name} has no values")
-    texts = [_text(plain(value, name)) for value in found]
+    texts = [_text(value) for value in found]
     if twice := next((text for place, text in enumerate(texts) if text in texts[:place]), None):
         raise ValueError(f"{name}={twice} is in the grid twice; each value makes a task of its own")
-    return found
+    return list(zip(texts, _of_one_type(found), strict=True))
+
+
+def _of_one_type(values: list[Any]) -> list[Any]:
+    """Beside floats ints become such too: a parameter has one type, and code that takes a float may refuse an
+    int. As `trainwire run` does it, ints of 32 bits."""
+    if not any(isinstance(value, float) for value in values):
+        return values
+    return [float(value) if type(value) is int and -(2**31) <= value < 2**31 else value for value in values]
 
 
 def _draw(name: str, of: Any, seed: int, sample: int) -> tuple[str, Any]:
@@ -102,8 +114,8 @@ def _draw(name: str, of: Any, seed: int, sample: int) -> tuple[str, Any]:
         case (float() | int() as low, float() | int() as high) if low <= high:
             return _number(low + unit * (high - low), low, high)
         case list() | range() if len(of) > 0:
-            value = plain(of[bits * len(of) >> 64], name)
-            return _text(value), value
+            chosen, found = bits * len(of) >> 64, [plain(value, name) for value in of]
+            return _text(found[chosen]), _of_one_type(found)[chosen]
     raise TypeError(
         f"{name}: {of!r} does not say what to draw from; write [a, b, c] for one of these, (low, high) for a "
         'number between, whole where both are, ("log", low, high) for one even over orders of magnitude'
@@ -136,10 +148,6 @@ def _splitmix(seed: int) -> int:
     z = (z ^ z >> 30) * 0xBF58_476D_1CE4_E5B9 & BITS
     z = (z ^ z >> 27) * 0x94D0_49BB_1331_11EB & BITS
     return z ^ z >> 31
-
-
-def _task_id(point: Iterable[tuple[str, Any]]) -> str:
-    return ",".join(f"{name}={_text(value)}" for name, value in point)
 
 
 def _text(value: Any) -> str:

@@ -68,7 +68,7 @@ def submit(
             Or a function at the top of a file, which is called with the task, in a process of its own, or
             without anything if it works off `trainwire.tasks()` itself.
         params: Parameters of every task.
-        grid: Values of parameters; every combination is a task.
+        grid: Values of parameters; every combination is a task. Ints beside floats become floats.
         tasks: More tasks, each with a `task_id` and `params` that go over the common ones.
         job_id: Letters and digits with single `.`, `_` and `-` between them, at most 76. Default: the
             script's name, the time in UTC and four random digits.
@@ -137,7 +137,7 @@ def sweep(
 
     Args:
         command: As for `submit`, with everything else it takes.
-        grid: Values of parameters; every combination is a task.
+        grid: Values of parameters; every combination is a task. Ints beside floats become floats.
         random: What to draw each parameter from: a list is one of these; `(low, high)` a number between them,
             whole where both are whole; `("log", low, high)` one that is even over orders of magnitude.
         samples: How many draws.

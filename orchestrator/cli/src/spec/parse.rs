@@ -268,7 +268,7 @@ impl Reader<'_> {
                     format!("{text} is there twice; each value makes a task of its own"),
                 );
             }
-            axes.push(Axis { name, points });
+            axes.push(Axis::new(name, points));
         }
         if let Err(error) = grid::product(&axes) {
             self.refuse::<()>("grid", value, error);
