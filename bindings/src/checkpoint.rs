@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use pyo3::prelude::*;
 use trainwire_protocol::message::CheckpointRef;
+use trainwire_unix::names;
 
 /// The newest stored checkpoint of earlier attempts. `os.fspath()` of it is its path, so `open()`
 /// and `torch.load()` take it as it is.
@@ -46,7 +47,8 @@ impl Checkpoint {
     }
 }
 
-/// The path in absolute form, once a file or folder of this name and all in it is on disk.
+/// The path in absolute form, once a file or folder of this name and all in it is on disk, with the folders
+/// that were made for it.
 ///
 /// # Errors
 /// Of the operating system, among them `NotFound`; `InvalidInput` for a name that is not UTF-8,
@@ -54,10 +56,7 @@ impl Checkpoint {
 pub(crate) fn sync(path: &Path) -> io::Result<String> {
     let path = std::path::absolute(path)?;
     sync_tree(&path)?;
-    // The name is a part of its folder's content.
-    if let Some(folder) = path.parent() {
-        File::open(folder)?.sync_all()?;
-    }
+    names::sync_names(&path)?;
     path.into_os_string().into_string().map_err(|path| {
         let text =
             format!("a checkpoint's path must be UTF-8, this one is not: {}", PathBuf::from(path).display());

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use trainwire_protocol::frame::FrameWriter;
 use trainwire_protocol::message::FromTrainer;
+use trainwire_unix::names;
 
 /// Writes one file a delivery, over what was there. Returns their names.
 ///
@@ -28,15 +29,16 @@ pub(crate) fn write<'a>(
         };
         frames.entry(delivery.0).or_default().push_from_trainer(message).map_err(io::Error::other)?;
     }
-    fs::create_dir_all(folder)?;
-    let mut names = Vec::new();
+    names::make_folder(folder)?;
+    let mut files = Vec::new();
     for (delivery, frames) in frames {
         let name = folder.join(format!("{delivery}.frames"));
         write_file(&name, frames)?;
-        names.push(name);
+        files.push(name);
     }
-    File::open(folder)?.sync_all()?;
-    Ok(names)
+    // The orchestrator has not waited for the folders above.
+    files.first().map_or(Ok(()), |name| names::sync_names(name))?;
+    Ok(files)
 }
 
 fn write_file(name: &Path, mut frames: FrameWriter) -> io::Result<()> {

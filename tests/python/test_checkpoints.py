@@ -9,6 +9,7 @@ import pytest
 import wire
 from conftest import Start
 from orchestrator import Orchestrator, Peer, text
+from traced import calls, folders_synced
 
 SAVE = """
     with trainwire.connect() as task:
@@ -40,6 +41,35 @@ def saved(orchestrator: Orchestrator, start: Start, script: str, work: Path, cou
 def offered(peer: Peer, work: Path, path: Path) -> None:
     checkpoint = wire.make("CheckpointRef", path=str(path), step=40, epoch=4.0)
     peer.deliver(1, attempt=2, work=str(work), lastCheckpoint=checkpoint)
+
+
+def test_folders_made_for_a_checkpoint_are_on_the_disk_too(
+    orchestrator: Orchestrator, start: Start, tmp_path: Path
+) -> None:
+    trainer = start("""
+        with trainwire.connect() as task:
+            while not os.path.exists("go"):
+                time.sleep(0.01)
+            path = task.workdir / "new" / "newer" / "model.pt"
+            path.parent.mkdir(parents=True)
+            path.write_text("weights")
+            task.checkpoint(path)
+    """)
+    work = tmp_path / "made" / "for" / "it"
+    peer = orchestrator.accept().welcome()
+    peer.deliver(1, work=str(work))
+    peer.until(wire.STARTED)
+
+    def go() -> None:
+        (tmp_path / "go").touch()
+        peer.ack(peer.until(wire.CHECKPOINT))
+        peer.acked_result()
+
+    log = calls(trainer.pid, tmp_path / "calls", "go", go, "-y")
+    trainer.ends()
+    path = work / "new" / "newer" / "model.pt"
+    wanted = {str(path), *(str(folder) for folder in path.parents if folder.is_relative_to(tmp_path))}
+    assert folders_synced(log) >= wanted, log
 
 
 def test_keep_last_deletes_older_ones(orchestrator: Orchestrator, start: Start, tmp_path: Path) -> None:

@@ -17,13 +17,14 @@ mod payloads;
 mod query;
 mod write;
 
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use rusqlite::Connection;
+use trainwire_unix::names;
 
 use crate::error::StartError;
 use crate::planted;
@@ -74,7 +75,7 @@ impl Journal {
     /// version's format.
     pub(crate) fn open(state_dir: &Path) -> Result<Self, StartError> {
         let unusable = |source| StartError::StateDir { path: state_dir.to_owned(), source };
-        make_folder(state_dir).map_err(unusable)?;
+        names::make_folder(state_dir).map_err(unusable)?;
         let lock = lock(state_dir)?;
         let path = state_dir.join(FILE_NAME);
         let mut connection = write::open(&path)?;
@@ -101,33 +102,6 @@ impl Journal {
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
-    }
-}
-
-/// Makes the state folder and what is missing above it. Each name is on the disk before anything is put below it:
-/// of what lies in the folder SQLite syncs the names, but not the folder's own.
-fn make_folder(path: &Path) -> io::Result<()> {
-    let path = std::path::absolute(path)?;
-    let missing = path.ancestors().take_while(|folder| !folder.exists()).count();
-    // The last that is there may be of a start that was cut short here.
-    path.ancestors().nth(missing).map_or(Ok(()), sync_name)?;
-    let missing: Vec<_> = path.ancestors().take(missing).collect();
-    for folder in missing.into_iter().rev() {
-        match DirBuilder::new().mode(0o700).create(folder) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-            _ => sync_name(folder)?,
-        }
-    }
-    Ok(())
-}
-
-/// Waits until this name of a file or folder is on the disk.
-fn sync_name(of: &Path) -> io::Result<()> {
-    let Some(folder) = of.parent().filter(|_| !planted::is("names-not-synced")) else { return Ok(()) };
-    match File::open(folder) {
-        // Whoever may not read it has not made it, in any usual case.
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
-        opened => opened?.sync_all(),
     }
 }
 

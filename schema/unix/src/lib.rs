@@ -13,6 +13,7 @@
 //! | [`peer`] | who is at the other end |
 //! | [`pidfd`] | death, exit status, signals |
 //! | [`identity`] | a process for the journal |
+//! | [`names`] | folders and files whose names survive a power cut |
 //!
 //! # Kernels
 //!
@@ -39,6 +40,7 @@ pub mod descriptors;
 mod errno;
 pub mod identity;
 mod kernel;
+pub mod names;
 pub mod peer;
 pub mod pidfd;
 #[doc(hidden)]
