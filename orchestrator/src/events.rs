@@ -18,6 +18,7 @@ use tokio::sync::{Notify, broadcast};
 use trainwire_protocol::id::JobId;
 use trainwire_protocol::message::Report;
 
+use crate::clock;
 use crate::error::OrchestratorError;
 use crate::journal::Entry;
 use crate::outcome::{Fold, JobOutcome};
@@ -92,14 +93,15 @@ struct Live {
     forgotten: Seq,
     fold: Fold,
     /// Set when nothing more will come.
-    end: Option<End>,
+    end: Option<Box<End>>,
 }
 
 /// An [`Entry`] of this job.
 #[derive(Debug)]
 struct Kept {
     seq: Seq,
-    at: SystemTime,
+    /// Microseconds, as precise as it was decided.
+    at_us: i64,
     task: Option<TaskNo>,
     attempt: Option<u32>,
     record: Record,
@@ -149,11 +151,11 @@ impl Feed {
             }
             // A little at a time: most jobs have a handful of records.
             if live.kept.len() == live.kept.capacity() {
-                let more = (live.kept.len() / 4).max(1);
+                let more = (live.kept.len() / 2).max(RECORDS_OF_A_START);
                 live.kept.reserve_exact(more);
             }
             let Entry { seq, at, task, attempt, record, .. } = entry;
-            live.kept.push_back(Kept { seq, at, task, attempt, record });
+            live.kept.push_back(Kept { seq, at_us: clock::to_micros(at), task, attempt, record });
         }
     }
 
@@ -180,7 +182,7 @@ impl Feed {
     pub(crate) fn end(&self, end: End) {
         let mut live = self.lock();
         live.settled = live.published;
-        live.end.get_or_insert(end);
+        live.end.get_or_insert_with(|| Box::new(end));
         // Those who listen get what is in the ring, then its end.
         live.ring = None;
         drop(live);
@@ -221,7 +223,7 @@ impl Feed {
             // Before the look: what comes after it is told.
             let ended = self.ended.notified();
             if let Some(end) = &self.lock().end {
-                return end.clone();
+                return (**end).clone();
             }
             ended.await;
         }
@@ -261,7 +263,8 @@ impl Feed {
     }
 
     fn entry(&self, kept: &Kept) -> Entry {
-        let Kept { seq, at, task, attempt, ref record } = *kept;
+        let Kept { seq, at_us, task, attempt, ref record } = *kept;
+        let at = clock::from_micros(at_us);
         Entry { seq, at, job: Some(self.job), task, attempt, record: record.clone() }
     }
 
@@ -298,6 +301,9 @@ pub(crate) fn without_token(mut record: Record) -> Record {
     }
     record
 }
+
+/// A job, its task, a trainer, and the task's delivery and start.
+const RECORDS_OF_A_START: usize = 5;
 
 /// Events one listener can be behind before it has to read the journal.
 const RING_EVENTS: usize = 1_024;

@@ -218,7 +218,7 @@ impl Fold {
             }
             Record::Checkpointed { path, .. } => {
                 if let Some(task) = self.task_mut(entry) {
-                    task.checkpoint = Some(path.into());
+                    task.checkpoint = Some(PathBuf::from(&**path));
                 }
             }
             Record::Ended { ending, next, last_progress, .. } => {
@@ -384,8 +384,8 @@ impl Folding {
             Next::Cancelled => Some(TaskEnd::Cancelled),
             Next::Stopped => Some(TaskEnd::Stopped { metrics }),
             Next::Dead { cause, log_tail } => Some(TaskEnd::Dead {
-                cause: cause.clone(),
-                log_tail: log_tail.clone(),
+                cause: cause.to_string(),
+                log_tail: log_tail.to_string(),
                 evidence: self.history.iter().map(|attempt| attempt.ending.clone()).collect(),
             }),
         };

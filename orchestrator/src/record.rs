@@ -148,7 +148,7 @@ pub enum Record {
         /// Unique in the delivery.
         seq: u64,
         /// File or folder.
-        path: String,
+        path: Box<str>,
         /// Optimizer step.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         step: Option<i64>,

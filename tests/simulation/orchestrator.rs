@@ -393,7 +393,7 @@ impl Orchestrator {
                 if let (Some(trainer), Some(pid)) = (trainer.filter(is_attached), pid) {
                     self.orders.push(Order::Watch { trainer, pid });
                 }
-                self.on(connection, |session| session.welcome(now, welcome.clone()));
+                self.on(connection, |session| session.welcome(now, (*welcome).clone()));
             }
             Effect::Refuse { connection, refused } => {
                 self.on(connection, |session| session.refuse(refused.clone()));
@@ -404,7 +404,7 @@ impl Orchestrator {
                 deliver.task_size = bytes.len() as u64;
                 deliver.place = Place::Inline;
                 self.on(connection, |session| {
-                    session.deliver(deliver.clone(), DeliverPayload::Inline(bytes.clone()));
+                    session.deliver((*deliver).clone(), DeliverPayload::Inline(bytes.clone()));
                 });
             }
             Effect::Ack { connection, entry } => {

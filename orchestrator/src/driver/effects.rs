@@ -16,13 +16,13 @@ impl Driver {
             Effect::Spawn { trainer, job, token, slots, script_task } => {
                 self.spawn(trainer, job, token, slots, script_task)
             }
-            Effect::Welcome { connection, welcome } => self.welcome(connection, welcome),
+            Effect::Welcome { connection, welcome } => self.welcome(connection, *welcome),
             Effect::Refuse { connection, refused } => {
                 // The trainer is told; whoever runs the orchestrator reads it here.
                 tracing::warn!(code = %refused.code, text = %refused.text, "a trainer was refused");
                 self.command(connection, |connection, _| connection.refuse(refused));
             }
-            Effect::Deliver { connection, task, deliver } => self.deliver(connection, task, deliver),
+            Effect::Deliver { connection, task, deliver } => self.deliver(connection, task, *deliver),
             Effect::Ack { connection, entry } => {
                 self.command(connection, |connection, _| connection.ack(entry))
             }

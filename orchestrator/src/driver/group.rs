@@ -153,7 +153,7 @@ impl Driver {
             && log_tail.is_empty()
             && let Some(delivered) = self.scheduler.state().delivery(delivery)
         {
-            *log_tail = self.log_tail_of(delivered.trainer, delivery);
+            *log_tail = self.log_tail_of(delivered.trainer, delivery).into();
         }
     }
 
@@ -236,7 +236,7 @@ impl Driver {
         }
         drop(entries);
         group.batch.payloads.clear();
-        if group.acts.capacity() <= SPARE_ACTS_MAX {
+        if group.acts.capacity().max(group.batch.entries.capacity()) <= SPARE_ACTS_MAX {
             self.spare = group;
         }
     }
@@ -356,8 +356,8 @@ impl JobSlot {
     }
 }
 
-/// More memory than this is given back: the submission of a large job is rare.
-const SPARE_ACTS_MAX: usize = 4_096;
+/// More memory than this is given back: a crowd that comes at once is rare.
+const SPARE_ACTS_MAX: usize = 512;
 
 /// Some ten thousand tasks' worth.
 const ACTS_MAX: usize = 65_536;

@@ -247,6 +247,7 @@ pub(super) fn open(path: &Path) -> Result<Connection, StartError> {
     connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
     connection.pragma_update(None, "synchronous", Synchronous::Full.pragma()).map_err(failed)?;
     connection.pragma_update(None, "wal_autocheckpoint", 0).map_err(failed)?;
+    connection.pragma_update(None, "cache_size", -CACHE_KIB).map_err(failed)?;
     for (_, step) in (0..).zip(FORMATS).filter(|(before, _)| *before >= found) {
         // One transaction, user_version included: a crash leaves the old format or the new.
         connection.execute_batch(&format!("BEGIN IMMEDIATE;\n{step}\nCOMMIT;")).map_err(failed)?;
@@ -286,6 +287,9 @@ pub(crate) const FORMAT: i64 = FORMATS.len().cast_signed() as i64;
 
 /// Between two looks for room on a full disk.
 const ROOM_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Of pages: records are added at the end, and what is read again the kernel has, too.
+const CACHE_KIB: i64 = 512;
 
 /// What a commit writes beside its bodies: three or four pages of 4 KiB, in part.
 const COMMIT_BYTES: usize = 16 << 10;

@@ -133,10 +133,10 @@ pub enum Next {
     /// Terminal: out of budget; a dead letter.
     Dead {
         /// In words, e.g. "failed once, max_failures is 1".
-        cause: String,
+        cause: Box<str>,
         /// The last lines of the trainer's output.
         #[serde(default)]
-        log_tail: String,
+        log_tail: Box<str>,
     },
 }
 

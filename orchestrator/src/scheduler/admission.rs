@@ -189,7 +189,9 @@ impl Scheduler {
         let Some(live) = self.trainers.get_mut(&trainer) else { return };
         live.connection_number = hello.connection;
         live.can_dump_stacks = hello.can_dump_stacks;
-        live.asked_back.clear();
+        if let Some(pending) = &mut live.pending {
+            pending.asked_back.clear();
+        }
         if let Some(old) = live.connection.replace(connection) {
             self.connections.remove(&old);
             self.out.effects.push(Effect::Close { connection: old });
@@ -198,7 +200,7 @@ impl Scheduler {
         self.hear(trainer);
         // What waited for the old connection's socket: the trainer sends again what was in it.
         let live = self.trainers.get(&trainer);
-        if live.is_some_and(|live| !live.awaiting.is_empty()) {
+        if live.is_some_and(|live| !live.pending().awaiting.is_empty()) {
             self.effect(Effect::Drain { connection });
         }
     }
@@ -258,7 +260,7 @@ impl Scheduler {
             in_hand: hello.in_hand.iter().map(keep).collect(),
             poll: Duration::from_micros(spec.poll_us.into()),
         };
-        self.effect(Effect::Welcome { connection, welcome });
+        self.effect(Effect::Welcome { connection, welcome: Box::new(welcome) });
     }
 }
 

@@ -74,7 +74,7 @@ impl Scheduler {
         for task in tasks.filter(is_queued).collect::<Vec<_>>() {
             match self.lost.get(&task) {
                 Some(cause) => {
-                    let next = Next::Dead { cause: cause.clone(), log_tail: String::new() };
+                    let next = Next::Dead { cause: cause.as_str().into(), log_tail: "".into() };
                     self.close_task(task, next);
                 }
                 None => self.queue(now, task, waits.remove(&task).unwrap_or_default()),

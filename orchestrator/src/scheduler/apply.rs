@@ -8,7 +8,7 @@ use std::sync::Arc;
 use trainwire_protocol::id::Token;
 use trainwire_protocol::message::CheckpointRef;
 
-use super::state::{Delivered, Durable, Few, Holder, Job, Task, TaskState, Trainer, TrainerState};
+use super::state::{ById, Delivered, Durable, Few, Holder, Job, Task, TaskState, Trainer, TrainerState};
 use crate::record::{DeliveryNo, Ending, JobNo, Next, Record, TrainerNo};
 
 impl Durable {
@@ -24,7 +24,7 @@ impl Durable {
                 if !self.jobs.is_new(job.0) {
                     return None;
                 }
-                self.job_ids.insert(spec.job_id.clone(), *job);
+                self.job_ids.insert(ById(Arc::clone(spec)), *job);
                 let new = Job {
                     submitted: Arc::clone(spec),
                     spec: Arc::clone(spec),
@@ -141,7 +141,7 @@ impl Durable {
             Record::Checkpointed { delivery, seq, path, step, epoch, .. } => {
                 let task = self.open(*delivery)?;
                 task.checkpoint =
-                    Some(Arc::new(CheckpointRef { path: path.clone(), step: *step, epoch: *epoch }));
+                    Some(Arc::new(CheckpointRef { path: path.to_string(), step: *step, epoch: *epoch }));
                 if let Some(holder) = task.state.holder_mut() {
                     holder.last_seq = *seq;
                 }
@@ -174,7 +174,7 @@ impl Durable {
                 self.deliveries.skip(*deliveries);
                 // After a restart nothing of it was replayed.
                 let forgotten = self.jobs.forget(job.0)?;
-                self.job_ids.remove(&forgotten.spec.job_id);
+                self.job_ids.remove(forgotten.spec.job_id.as_str());
                 for task in forgotten.tasks {
                     self.tasks.forget(task.0);
                 }

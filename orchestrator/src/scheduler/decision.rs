@@ -53,7 +53,7 @@ pub enum Effect {
         /// Whom.
         connection: ConnectionNo,
         /// With what.
-        welcome: Welcome,
+        welcome: Box<Welcome>,
     },
     /// Refuse it, then close.
     Refuse {
@@ -69,7 +69,7 @@ pub enum Effect {
         /// Which.
         task: TaskNo,
         /// With what.
-        deliver: Deliver,
+        deliver: Box<Deliver>,
     },
     /// Acknowledge.
     Ack {

@@ -148,7 +148,7 @@ impl Scheduler {
             traceparent: traceparent.filter(|text| text.len() <= TRACEPARENT_SIZE_BYTES_MAX).cloned(),
             time_left: None,
         };
-        self.effect(Effect::Deliver { connection, task: delivered.task, deliver });
+        self.effect(Effect::Deliver { connection, task: delivered.task, deliver: Box::new(deliver) });
     }
 
     /// Starts a trainer for each due task nobody has room for, as many as the job may have.

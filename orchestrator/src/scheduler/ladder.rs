@@ -112,7 +112,7 @@ impl Scheduler {
         let Some(grace) = self.spec_of(trainer).map(|spec| spec.stop_grace) else { return };
         let Some(live) = self.trainers.get_mut(&trainer) else { return };
         if let Some(until) = self.deadlines.arm(now, grace, Due::Asked(delivery)) {
-            live.asked.push((delivery, until));
+            live.pending_mut().asked.push((delivery, until));
         }
         self.ask_again(now, trainer, delivery);
     }
@@ -138,7 +138,8 @@ impl Scheduler {
         let Some((_, task)) = self.held(trainer, delivery) else { return };
         let TaskState::Stopping { reason, rung: Rung::Asked, .. } = task.state else { return };
         let Some(live) = self.trainers.get(&trainer) else { return };
-        let until = live.asked.iter().find(|(asked, _)| *asked == delivery).map(|(_, until)| *until);
+        let until =
+            live.pending().asked.iter().find(|(asked, _)| *asked == delivery).map(|(_, until)| *until);
         let stop = Stop {
             delivery: Delivery(delivery),
             reason: word(reason).to_owned(),

@@ -16,7 +16,7 @@ pub(super) struct LiveJob {
     /// Its socket is bound.
     pub(super) bound: bool,
     /// Its socket cannot be bound, in words. After a restart it may have trainers all the same.
-    pub(super) unbindable: Option<String>,
+    pub(super) unbindable: Option<Box<str>>,
     /// Queued tasks that are due. While there are any, `open` is empty.
     pub(super) ready: BTreeSet<TaskNo>,
     /// Queued tasks in their backoff.
@@ -36,7 +36,7 @@ pub(super) struct LiveJob {
     /// No starts until [`Due::Respawn`]: one has just failed.
     pub(super) start_held: bool,
     /// A trainer of another protocol version was refused; in words.
-    pub(super) version_mismatch: Option<String>,
+    pub(super) version_mismatch: Option<Box<str>>,
     /// All its tasks have ended; its trainers have been told.
     pub(super) closing: bool,
 }
@@ -59,26 +59,33 @@ pub(super) struct LiveTrainer {
     pub(super) delivered_at: SmallVec<[(DeliveryNo, Instant); 1]>,
     /// Of one with slots: when it was first given a task.
     pub(super) turn_began: Option<Instant>,
-    /// Deliveries in hand it was asked to give back, if its code does not have them.
-    pub(super) asked_back: Vec<DeliveryNo>,
     /// Bytes of the tasks in hand.
     pub(super) held_bytes: u64,
     /// Under which count it is in its job's `open`.
     pub(super) open_at: Option<usize>,
     /// When its silence becomes a loss.
     pub(super) lost_at: Option<Instant>,
-    /// Deliveries it was asked to end, and until when.
-    pub(super) asked: Vec<(DeliveryNo, Instant)>,
+    /// What is awaited of it beyond results; mostly nothing.
+    pub(super) pending: Option<Box<Pending>>,
     /// The process is being ended.
     pub(super) ladder: Option<Ladder>,
     /// The process has ended; its socket may still hold something.
     pub(super) exit: Option<Box<(Exit, String)>>,
     /// What is known of that beyond an exit code.
     pub(super) failure: Option<Box<TrainerFailure>>,
-    /// What happens once its socket is drained.
-    pub(super) awaiting: Vec<Due>,
     /// Where it is the primary of several processes.
     pub(super) group: Option<Box<Group>>,
+}
+
+/// What a trainer was asked for, and what waits for its answer.
+#[derive(Debug, Default)]
+pub(super) struct Pending {
+    /// Deliveries in hand it was asked to give back, if its code does not have them.
+    pub(super) asked_back: Vec<DeliveryNo>,
+    /// Deliveries it was asked to end, and until when.
+    pub(super) asked: Vec<(DeliveryNo, Instant)>,
+    /// What happens once its socket is drained.
+    pub(super) awaiting: Vec<Due>,
 }
 
 /// Whether a trainer gets work.
@@ -136,18 +143,25 @@ impl LiveTrainer {
             quiet: false,
             window: 1,
             delivered_at: SmallVec::new(),
-            asked_back: Vec::new(),
             turn_began: None,
             held_bytes: 0,
             open_at: None,
             lost_at: None,
-            asked: Vec::new(),
+            pending: None,
             ladder: None,
             exit: None,
             failure: None,
-            awaiting: Vec::new(),
             group: None,
         })
+    }
+
+    pub(super) fn pending(&self) -> &Pending {
+        static NOTHING: Pending = Pending { asked_back: Vec::new(), asked: Vec::new(), awaiting: Vec::new() };
+        self.pending.as_deref().unwrap_or(&NOTHING)
+    }
+
+    pub(super) fn pending_mut(&mut self) -> &mut Pending {
+        self.pending.get_or_insert_default()
     }
 
     /// Whether it can be given work, as far as the trainer goes.

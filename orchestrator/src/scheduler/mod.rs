@@ -241,14 +241,15 @@ impl Scheduler {
     fn after_drain(&mut self, now: Instant, trainer: TrainerNo, due: Due) {
         let Some(live) = self.trainers.get_mut(&trainer) else { return };
         let Some(connection) = live.connection else { return self.happen(now, due) };
-        if live.awaiting.is_empty() {
+        if live.pending().awaiting.is_empty() {
             // What its replicas said of their own end explains its own.
             let replicas = live.group.iter().flat_map(|group| group.connections());
             let drained = replicas.chain([connection]).map(|connection| Effect::Drain { connection });
             self.out.effects.extend(drained);
         }
-        if !live.awaiting.contains(&due) {
-            live.awaiting.push(due);
+        let awaiting = &mut live.pending_mut().awaiting;
+        if !awaiting.contains(&due) {
+            awaiting.push(due);
         }
     }
 
@@ -259,8 +260,10 @@ impl Scheduler {
 
     /// Nothing more will come over the trainer's connection for what was waiting.
     fn happen_awaited(&mut self, now: Instant, trainer: TrainerNo) {
-        let Some(live) = self.trainers.get_mut(&trainer) else { return };
-        for due in mem::take(&mut live.awaiting) {
+        let Some(pending) = self.trainers.get_mut(&trainer).and_then(|live| live.pending.as_mut()) else {
+            return;
+        };
+        for due in mem::take(&mut pending.awaiting) {
             self.happen(now, due);
         }
     }

@@ -33,7 +33,7 @@ impl Scheduler {
         let idle = live.idle();
         let trainers = self.state.job(job).into_iter().flat_map(|job| &job.trainers);
         let coming: usize =
-            trainers.filter_map(|trainer| Some(self.trainers.get(trainer)?.asked_back.len())).sum();
+            trainers.filter_map(|trainer| Some(self.trainers.get(trainer)?.pending().asked_back.len())).sum();
         for _ in coming..idle {
             let Some((trainer, delivery)) = self.newest_ahead(job) else { return };
             self.ask_back(trainer, delivery);
@@ -44,7 +44,8 @@ impl Scheduler {
     fn newest_ahead(&self, job: JobNo) -> Option<(TrainerNo, DeliveryNo)> {
         let ahead = |trainer: &TrainerNo| {
             let live = self.trainers.get(trainer).filter(|live| live.takes_work() && live.group.is_none())?;
-            let stays = self.in_hand(*trainer).filter(|(delivery, _)| !live.asked_back.contains(delivery));
+            let stays =
+                self.in_hand(*trainer).filter(|(delivery, _)| !live.pending().asked_back.contains(delivery));
             let (held, newest) = stays.fold((0, None), |(held, newest), (delivery, task)| {
                 // Whatever has come back lately is not sent round and round.
                 let waits = matches!(task.state, TaskState::Delivered(_)) && task.returns == 0;
@@ -59,7 +60,7 @@ impl Scheduler {
     fn ask_back(&mut self, trainer: TrainerNo, delivery: DeliveryNo) {
         let Some(live) = self.trainers.get_mut(&trainer) else { return };
         let Some(connection) = live.connection else { return };
-        live.asked_back.push(delivery);
+        live.pending_mut().asked_back.push(delivery);
         let stop = Stop {
             delivery: Delivery(delivery),
             reason: MOVED.to_owned(),

@@ -21,14 +21,14 @@ impl Scheduler {
     pub(super) fn bind_failed(&mut self, now: Instant, job: JobNo, code: &str, text: &str) {
         let cause = format!("the job's socket could not be made ({code}): {text}");
         if let Some(live) = self.jobs.get_mut(&job) {
-            live.unbindable = Some(cause);
+            live.unbindable = Some(cause.into());
         }
         self.settle(now, job);
     }
 
     pub(super) fn version_mismatch(&mut self, job: JobNo, text: String) {
         if let Some(live) = self.jobs.get_mut(&job) {
-            live.version_mismatch = Some(text);
+            live.version_mismatch = Some(text.into());
         }
     }
 
@@ -64,7 +64,7 @@ impl Scheduler {
     pub(super) fn fail_job(&mut self, job: JobNo, cause: &str, log_tail: &str) {
         self.take_no_more(job);
         for task in self.queued(job) {
-            let next = Next::Dead { cause: cause.to_owned(), log_tail: log_tail.to_owned() };
+            let next = Next::Dead { cause: cause.into(), log_tail: log_tail.into() };
             self.close_task(task, next);
         }
     }

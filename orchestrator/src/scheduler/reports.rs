@@ -38,7 +38,9 @@ impl Scheduler {
     pub(super) fn progress(&mut self, connection: ConnectionNo, delivery: DeliveryNo) {
         let Some(trainer) = self.trainer_of(connection) else { return };
         let Some(live) = self.trainers.get_mut(&trainer) else { return };
-        live.awaiting.retain(|due| *due != Due::Stall(delivery));
+        if let Some(pending) = &mut live.pending {
+            pending.awaiting.retain(|due| *due != Due::Stall(delivery));
+        }
     }
 
     pub(super) fn heartbeat(&mut self, now: Instant, connection: ConnectionNo, heartbeat: Heartbeat) {
@@ -96,7 +98,7 @@ impl Scheduler {
         self.record(Record::Checkpointed {
             delivery: delivery.0,
             seq,
-            path: at.path,
+            path: at.path.into(),
             step: at.step,
             epoch: at.epoch,
             metrics: scalars(metrics),

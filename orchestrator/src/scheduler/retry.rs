@@ -42,7 +42,7 @@ impl Scheduler {
         let next = match (next(task, spec, &ending, self.seed ^ delivery, log_tail), self.lost.get(&task_no))
         {
             (Next::Queued { .. }, Some(cause)) => {
-                Next::Dead { cause: cause.clone(), log_tail: log_tail.to_owned() }
+                Next::Dead { cause: cause.as_str().into(), log_tail: log_tail.into() }
             }
             (next, _) => next,
         };
@@ -60,12 +60,14 @@ impl Scheduler {
                     job.ahead = job.ahead.saturating_sub(usize::from(!live.delivered_at.is_empty()));
                 }
             }
-            live.asked_back.retain(|asked| *asked != delivery);
             live.held_bytes = live.held_bytes.saturating_sub(size_bytes);
-            if let Some(place) = live.asked.iter().position(|(asked, _)| *asked == delivery) {
-                let (_, until) = live.asked.swap_remove(place);
-                if !planted::is("stop-unfenced") {
-                    self.deadlines.disarm(until, Due::Asked(delivery));
+            if let Some(pending) = &mut live.pending {
+                pending.asked_back.retain(|asked| *asked != delivery);
+                if let Some(place) = pending.asked.iter().position(|(asked, _)| *asked == delivery) {
+                    let (_, until) = pending.asked.swap_remove(place);
+                    if !planted::is("stop-unfenced") {
+                        self.deadlines.disarm(until, Due::Asked(delivery));
+                    }
                 }
             }
         }
@@ -143,7 +145,7 @@ fn next(task: &Task, spec: &JobSpec, ending: &Ending, seed: u64, log_tail: &str)
     {
         return next;
     }
-    let dead = |cause: String| Next::Dead { cause, log_tail: log_tail.to_owned() };
+    let dead = |cause: String| Next::Dead { cause: cause.into(), log_tail: log_tail.into() };
     let again = |charges| Next::Queued { after: backoff(spec, charges, seed) };
     let charges = task.failures + task.losses + 1;
     let failures = || times(task.failures + 1);

@@ -3,7 +3,9 @@
 //! Only [`Durable::apply`] changes any of it, so that a replay of the journal gives the state that
 //! was lived. What a restart forgets (connections, deadlines, queues) is in `live.rs`.
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, HashMap};
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use smallvec::SmallVec;
@@ -21,7 +23,7 @@ pub type Few<T> = SmallVec<[T; 2]>;
 /// Everything records say.
 #[derive(Debug, Default, PartialEq)]
 pub struct Durable {
-    pub(super) job_ids: HashMap<String, JobNo>,
+    pub(super) job_ids: HashMap<ById, JobNo>,
     pub(super) jobs: Numbered<Job>,
     pub(super) tasks: Numbered<Task>,
     pub(super) trainers: Numbered<Trainer>,
@@ -29,6 +31,30 @@ pub struct Durable {
     /// Slots that are taken, until nothing is left of the trainer.
     pub(super) slots: BTreeMap<TrainerNo, Vec<String>>,
 }
+
+/// The limits of a job, to be found by its id.
+#[derive(Debug)]
+pub(super) struct ById(pub(super) Arc<JobSpec>);
+
+impl Borrow<str> for ById {
+    fn borrow(&self) -> &str {
+        &self.0.job_id
+    }
+}
+
+impl Hash for ById {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.job_id.hash(state);
+    }
+}
+
+impl PartialEq for ById {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.job_id == other.0.job_id
+    }
+}
+
+impl Eq for ById {}
 
 /// A job.
 #[derive(Debug, PartialEq)]

@@ -130,7 +130,7 @@ impl State {
             {
                 error.traceback.clone()
             }
-            (Next::Dead { log_tail, .. }, _) => log_tail.clone(),
+            (Next::Dead { log_tail, .. }, _) => log_tail.to_string(),
             _ => String::new(),
         };
         Self::Ended(Ended { end, at, metrics, cause, last_words })

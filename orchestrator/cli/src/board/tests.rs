@@ -107,7 +107,7 @@ fn the_last_row_is_shown() {
 
 #[test]
 fn a_job_that_never_had_a_trainer_did_not_start() {
-    let dead = || Next::Dead { cause: "the name is taken".into(), log_tail: String::new() };
+    let dead = || Next::Dead { cause: "the name is taken".into(), log_tail: "".into() };
     let mut run = Run::with_tasks(&["a"]);
     run.then(Some("a"), Record::Closed { task: TaskNo(1), next: dead() });
     assert_eq!(run.board.start_failure(), Some("the name is taken"));

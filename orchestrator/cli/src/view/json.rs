@@ -135,8 +135,8 @@ fn ended(ended_by: Option<&Ending>, next: &Next) -> Value {
     match next {
         Next::Queued { after } => fields["retry_after_ms"] = millis(*after),
         Next::Dead { cause, log_tail } => {
-            fields["cause"] = cause.as_str().into();
-            fields["log_tail"] = log_tail.as_str().into();
+            fields["cause"] = (**cause).into();
+            fields["log_tail"] = (**log_tail).into();
         }
         _ => {}
     }

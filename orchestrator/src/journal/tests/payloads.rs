@@ -31,7 +31,7 @@ async fn a_file_lives_from_before_its_row_to_the_good_end_of_its_task() {
         assert_eq!(std::fs::read(folder.path().join(name)).unwrap(), bytes());
     }
 
-    let dead = Next::Dead { cause: "spent".to_owned(), log_tail: String::new() };
+    let dead = Next::Dead { cause: "spent".into(), log_tail: "".into() };
     writer.commit(ends(6, &[(1, Next::Succeeded), (2, dead), (3, Next::Cancelled)]));
     committed.recv().await.unwrap().unwrap();
     drop(writer);

@@ -242,7 +242,7 @@ fn a_dead_letter_carries_the_last_words() {
     let Record::Ended { next: Next::Dead { log_tail, .. }, .. } = &decision.records[0] else {
         panic!("{decision:?}");
     };
-    assert_eq!(log_tail, "Traceback");
+    assert_eq!(&**log_tail, "Traceback");
 }
 
 #[test]

@@ -14,7 +14,12 @@ pub(super) struct BlockPool {
 }
 
 /// Bytes of a socket; initialised from the start, so that reading into them needs no unsafe code.
-pub(super) type Block = Box<[u8]>;
+pub(super) type Block = [u8];
+
+/// A new one.
+pub(super) fn zeroed(size_bytes: usize) -> Arc<Block> {
+    std::iter::repeat_n(0, size_bytes).collect()
+}
 
 impl BlockPool {
     /// A block of at least this size that nobody looks into.
@@ -27,7 +32,7 @@ impl BlockPool {
             Some(at) => self.blocks.swap_remove(at),
             None => {
                 self.allocated += 1;
-                Arc::new(vec![0; size_bytes].into_boxed_slice())
+                zeroed(size_bytes)
             }
         }
     }

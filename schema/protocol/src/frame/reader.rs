@@ -34,9 +34,10 @@ pub struct FrameReader {
     filled: usize,
     /// The size of the next block. `BLOCK_SIZE_BYTES_MIN <= block_size_bytes`
     block_size_bytes: usize,
-    pool: BlockPool,
+    /// Made when it first needs a block of its own: one that always borrows needs none.
+    pool: Option<Box<BlockPool>>,
     /// The first error, given again and again: a stream is never searched for the next frame.
-    error: Option<ProtocolError>,
+    error: Option<Box<ProtocolError>>,
 }
 
 /// What a reader takes.
@@ -60,7 +61,7 @@ pub struct SharedBlock(Arc<Block>);
 
 impl Default for SharedBlock {
     fn default() -> Self {
-        Self(Arc::new(vec![0; SHARED_BLOCK_SIZE_BYTES].into_boxed_slice()))
+        Self(block::zeroed(SHARED_BLOCK_SIZE_BYTES))
     }
 }
 
@@ -88,7 +89,7 @@ impl FrameReader {
             parsed: 0,
             filled: 0,
             block_size_bytes: BLOCK_SIZE_BYTES_MIN,
-            pool: BlockPool::default(),
+            pool: None,
             error: None,
         }
     }
@@ -110,12 +111,13 @@ impl FrameReader {
             if !shared.0.is_empty() {
                 return;
             }
-            let mut own = vec![0; self.room_needed()].into_boxed_slice();
-            if let Some(target) = own.get_mut(..self.received().len()) {
-                target.copy_from_slice(self.received());
+            let mut own = block::zeroed(self.room_needed());
+            let received = self.received();
+            if let Some(target) = Arc::get_mut(&mut own).and_then(|own| own.get_mut(..received.len())) {
+                target.copy_from_slice(received);
             }
             (self.parsed, self.filled) = (0, self.filled - self.parsed);
-            shared.0 = std::mem::replace(&mut self.block, Arc::new(own));
+            shared.0 = std::mem::replace(&mut self.block, own);
         } else {
             (self.parsed, self.filled) = (0, 0);
             let block = std::mem::take(&mut self.block);
@@ -164,14 +166,14 @@ impl FrameReader {
     #[allow(clippy::should_implement_trait)] // the frame borrows from the reader, so it is no Iterator
     pub fn next(&mut self) -> Result<Option<Frame<'_>>, ProtocolError> {
         if let Some(error) = &self.error {
-            return Err(error.clone());
+            return Err((**error).clone());
         }
         let header = match self.header() {
             Ok(Some(header)) if self.filled - self.parsed >= header.frame_size_bytes => header,
             Ok(_) => return Ok(None),
             Err(error) => {
                 (self.parsed, self.filled) = (0, 0);
-                self.error = Some(error.clone());
+                self.error = Some(Box::new(error.clone()));
                 return Err(error);
             }
         };
@@ -198,7 +200,7 @@ impl FrameReader {
     /// How many blocks were allocated so far, for tests: it stands still while tasks are dropped as
     /// fast as they come.
     pub fn blocks_allocated(&self) -> u64 {
-        self.pool.allocated()
+        self.pool.as_ref().map_or(0, |pool| pool.allocated())
     }
 
     /// The header of the first frame not given out, if its eight bytes are here.
@@ -241,15 +243,19 @@ impl FrameReader {
         }
         if needed > self.block_size_bytes {
             self.block_size_bytes = needed.next_multiple_of(BLOCK_SIZE_BYTES_MIN);
-            self.pool.outgrow(self.block_size_bytes);
+            if let Some(pool) = &mut self.pool {
+                pool.outgrow(self.block_size_bytes);
+            }
         }
-        let mut block = self.pool.take(self.block_size_bytes);
+        let pool = self.pool.get_or_insert_default();
+        let mut block = pool.take(self.block_size_bytes);
+        let received = self.block.get(parsed..filled).unwrap_or_default();
         if let Some(target) = Arc::get_mut(&mut block).and_then(|block| block.get_mut(..received_bytes)) {
-            target.copy_from_slice(self.received());
+            target.copy_from_slice(received);
         }
         let previous = std::mem::replace(&mut self.block, block);
         if previous.len() >= self.block_size_bytes {
-            self.pool.put(previous);
+            pool.put(previous);
         }
         (self.parsed, self.filled) = (0, received_bytes);
     }

@@ -69,9 +69,9 @@ enum State {
     /// Nothing is taken and nothing given any more.
     Over {
         /// What it ended by, unless we refused it.
-        error: Option<ProtocolError>,
+        error: Option<Box<ProtocolError>>,
         /// What the trainer is still to be told.
-        parting: Option<Refused>,
+        parting: Option<Box<Refused>>,
     },
 }
 
@@ -89,7 +89,7 @@ impl OrchestratorSession {
     /// every further call gives the same error.
     pub fn handle_frame(&mut self, now: Instant, frame: &Frame<'_>) -> Result<(), ProtocolError> {
         if let State::Over { error, .. } = &self.state {
-            return error.clone().map_or(Ok(()), Err);
+            return error.as_deref().cloned().map_or(Ok(()), Err);
         }
         let heard = self.link.frame(now);
         self.heard(heard);
@@ -110,8 +110,8 @@ impl OrchestratorSession {
     /// Call with an error that `FrameReader` gave. The connection is over.
     pub fn handle_error(&mut self, error: ProtocolError) {
         if !self.is_over() {
-            let parting = (error.fault() == Fault::Peer).then(|| refusal(&error));
-            self.state = State::Over { error: Some(error), parting };
+            let parting = (error.fault() == Fault::Peer).then(|| Box::new(refusal(&error)));
+            self.state = State::Over { error: Some(Box::new(error)), parting };
         }
     }
 
@@ -152,7 +152,7 @@ impl OrchestratorSession {
             State::AwaitHello | State::Deciding => Ok(()),
             State::Open(outgoing) => outgoing.transmit(writer),
             State::Over { parting, .. } => {
-                parting.take().map_or(Ok(()), |refused| writer.push_to_trainer(&ToTrainer::Refused(refused)))
+                parting.take().map_or(Ok(()), |refused| writer.push_to_trainer(&ToTrainer::Refused(*refused)))
             }
         };
         self.or_over(transmitted)
@@ -181,7 +181,7 @@ impl OrchestratorSession {
     /// given to the writer yet is forgotten.
     pub fn refuse(&mut self, refused: Refused) {
         if !self.is_over() {
-            self.state = State::Over { error: None, parting: Some(refused) };
+            self.state = State::Over { error: None, parting: Some(Box::new(refused)) };
         }
     }
 

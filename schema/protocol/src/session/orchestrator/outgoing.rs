@@ -20,8 +20,8 @@ pub(super) struct Outgoing {
     stops: Vec<Stop>,
     delivers: VecDeque<Queued>,
     /// The slab the trainer was told of last.
-    shared: Option<Slab>,
-    bye: Option<Bye>,
+    shared: Option<Box<Slab>>,
+    bye: Option<Box<Bye>>,
 }
 
 #[derive(Debug)]
@@ -66,7 +66,7 @@ impl Outgoing {
     }
 
     pub(super) fn bye(&mut self, bye: Bye) {
-        self.bye = Some(bye);
+        self.bye = Some(Box::new(bye));
     }
 
     pub(super) fn transmit(&mut self, writer: &mut FrameWriter) -> Result<(), ProtocolError> {
@@ -86,7 +86,7 @@ impl Outgoing {
             match self.delivers.pop_front() {
                 Some(Queued::Slab(slab, token)) => {
                     writer.push_slab(&slab, token)?;
-                    self.shared = Some(slab);
+                    self.shared = Some(Box::new(slab));
                 }
                 Some(Queued::Deliver(deliver, payload)) => {
                     self.check_range(&deliver)?;
@@ -97,7 +97,7 @@ impl Outgoing {
                     // Nor is memory kept for what it might be told.
                     self.delivers = VecDeque::new();
                     if let Some(bye) = self.bye.take() {
-                        writer.push_to_trainer(&ToTrainer::Bye(bye))?;
+                        writer.push_to_trainer(&ToTrainer::Bye(*bye))?;
                     }
                     return Ok(());
                 }
