@@ -7,7 +7,6 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use nix::fcntl::{FallocateFlags, FcntlArg, OFlag, SealFlag, fallocate, fcntl, splice};
 use nix::sys::memfd::{MFdFlags, memfd_create};
@@ -153,15 +152,7 @@ impl Orchestrator {
         let reader = FrameReader::new(ReaderLimits::default());
         let mut orchestrator = Self { socket, reader, writer: FrameWriter::default() };
         assert!(matches!(orchestrator.hear(), FromTrainer::Hello(_)));
-        orchestrator.say(&ToTrainer::Welcome(Welcome {
-            protocol: 1,
-            heartbeat: Duration::from_secs(1),
-            recv_timeout: Duration::from_secs(5),
-            orphan_timeout: Duration::from_secs(600),
-            spool: None,
-            in_hand: Vec::new(),
-            poll: Duration::ZERO,
-        }));
+        orchestrator.say(&ToTrainer::Welcome(Welcome::default()));
         orchestrator
     }
 
@@ -171,16 +162,7 @@ impl Orchestrator {
     }
 
     fn deliver(&mut self, delivery: u64, task_size: u64, descriptor: Option<&OwnedFd>) {
-        let deliver = Deliver {
-            delivery: Delivery(delivery),
-            attempt: 1,
-            task_size,
-            place: Place::Descriptor,
-            work: None,
-            last_checkpoint: None,
-            traceparent: None,
-            time_left: None,
-        };
+        let deliver = Deliver::new(Delivery(delivery), task_size, Place::Descriptor);
         let payload = DeliverPayload::Descriptor { token: delivery };
         self.writer.push_deliver(&deliver, payload).expect("a Deliver");
         self.flush(descriptor);

@@ -12,7 +12,7 @@ use tokio::net::UnixStream;
 use trainwire_protocol::frame::{FrameReader, FrameWriter, ReaderLimits};
 use trainwire_protocol::id::{Delivery, Instance, JobId, Token};
 use trainwire_protocol::message::{
-    AckEntry, Deliver, FromTrainer, Hello, Outcome, Refused, Role, TaskResult, ToTrainer, Welcome,
+    AckEntry, Deliver, FromTrainer, Hello, Outcome, Refused, TaskResult, ToTrainer, Welcome,
 };
 use trainwire_unix::Wait;
 use trainwire_unix::descriptors::receive;
@@ -144,20 +144,12 @@ impl Peer {
 pub fn hello(job_id: &str, token: Option<Token>) -> Hello {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     Hello {
-        protocol_min: 1,
-        protocol_max: 1,
-        job_id: JobId::new(job_id).expect("a job id"),
         version: "peer".to_owned(),
         token,
-        instance: Instance(u128::from(NEXT.fetch_add(1, Ordering::Relaxed))),
-        connection: 1,
-        role: Role::Primary,
-        rank: 0,
-        world_size: 0,
-        restart: 0,
-        in_hand: Vec::new(),
-        can_dump_stacks: false,
-        held: Vec::new(),
+        ..Hello::new(
+            JobId::new(job_id).expect("a job id"),
+            Instance(u128::from(NEXT.fetch_add(1, Ordering::Relaxed))),
+        )
     }
 }
 

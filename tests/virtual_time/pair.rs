@@ -134,16 +134,7 @@ impl Pair {
 
     pub(crate) fn deliver(&mut self, delivery: u64, task: u64) {
         let bytes = Bytes::copy_from_slice(&task.to_le_bytes());
-        let deliver = Deliver {
-            delivery: Delivery(delivery),
-            attempt: 1,
-            task_size: bytes.len() as u64,
-            place: Place::Inline,
-            work: None,
-            last_checkpoint: None,
-            traceparent: None,
-            time_left: None,
-        };
+        let deliver = Deliver::new(Delivery(delivery), bytes.len() as u64, Place::Inline);
         self.orchestrator.session.deliver(deliver, DeliverPayload::Inline(bytes));
     }
 
@@ -248,15 +239,7 @@ impl Pair {
 }
 
 pub(crate) fn welcome(in_hand: Vec<(Delivery, bool)>) -> Welcome {
-    Welcome {
-        protocol: 1,
-        heartbeat: Duration::from_secs(1),
-        recv_timeout: Duration::from_secs(5),
-        orphan_timeout: Duration::from_secs(600),
-        spool: None,
-        in_hand,
-        poll: Duration::ZERO,
-    }
+    Welcome { in_hand, ..Welcome::default() }
 }
 
 pub(crate) fn ms(milliseconds: u64) -> Duration {

@@ -4,7 +4,7 @@ use std::os::unix::net::UnixStream;
 use trainwire_protocol::frame::FrameWriter;
 use trainwire_protocol::id::{Delivery, Instance, JobId};
 use trainwire_protocol::limits::PROTOCOL_VERSION;
-use trainwire_protocol::message::{AckKind, FromTrainer, Hello, Outcome, Place, Role, TaskResult, ToTrainer};
+use trainwire_protocol::message::{AckKind, FromTrainer, Hello, Outcome, Place, TaskResult, ToTrainer};
 use trainwire_protocol::task_builder::TaskBuilder;
 use trainwire_unix::{SealedPayload, Wait};
 
@@ -93,16 +93,7 @@ fn a_large_task_travels_as_sealed_memory_between_other_frames() {
     let small = TaskBuilder::new("small", "m").build().unwrap();
     for (number, task) in [(1, &small), (2, &large), (3, &large), (4, &small)] {
         let payload = Payload::Inline(task.clone()).placed(65_536, None).unwrap();
-        let deliver = Deliver {
-            delivery: Delivery(number),
-            attempt: 1,
-            task_size: payload.size_bytes(),
-            place: payload.place(),
-            work: None,
-            last_checkpoint: None,
-            traceparent: None,
-            time_left: None,
-        };
+        let deliver = Deliver::new(Delivery(number), payload.size_bytes(), payload.place());
         pair.connection.deliver(deliver, payload);
     }
     pair.write().unwrap();
@@ -151,20 +142,8 @@ impl Pair {
         let mut pair =
             Self { connection, trainer: Some(theirs), buffers: Buffers::default(), arrivals: Vec::new() };
         pair.send([FromTrainer::Hello(Hello {
-            protocol_min: PROTOCOL_VERSION,
-            protocol_max: PROTOCOL_VERSION,
-            job_id: JobId::new("a").unwrap(),
             version: "test".to_owned(),
-            token: None,
-            instance: Instance(1),
-            connection: 1,
-            role: Role::Primary,
-            rank: 0,
-            world_size: 0,
-            restart: 0,
-            in_hand: Vec::new(),
-            can_dump_stacks: false,
-            held: Vec::new(),
+            ..Hello::new(JobId::new("a").unwrap(), Instance(1))
         })]);
         pair.read(Depth::Turn).unwrap();
         assert!(matches!(pair.arrived().next(), Some(Arrival::Input(Input::Hello { .. }))));
@@ -173,15 +152,7 @@ impl Pair {
 
     fn welcomed() -> Self {
         let mut pair = Self::connected();
-        let welcome = Welcome {
-            protocol: PROTOCOL_VERSION,
-            heartbeat: Duration::from_secs(1),
-            recv_timeout: Duration::from_secs(5),
-            orphan_timeout: Duration::from_secs(600),
-            spool: None,
-            in_hand: Vec::new(),
-            poll: Duration::ZERO,
-        };
+        let welcome = Welcome::default();
         pair.connection.welcome(clock::monotonic(), welcome);
         pair.write().unwrap();
         pair

@@ -44,6 +44,22 @@ pub struct Deliver {
     pub time_left: Option<Duration>,
 }
 
+impl Deliver {
+    /// A first attempt, of which nothing else is to be said.
+    pub fn new(delivery: Delivery, task_size: u64, place: Place) -> Self {
+        Self {
+            delivery,
+            attempt: 1,
+            task_size,
+            place,
+            work: None,
+            last_checkpoint: None,
+            traceparent: None,
+            time_left: None,
+        }
+    }
+}
+
 /// Where the bytes of a delivered task are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {

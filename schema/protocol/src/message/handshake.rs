@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::id::{Delivery, Instance, JobId, Token};
+use crate::limits::PROTOCOL_VERSION;
 
 /// See [`FromTrainer::Hello`](super::FromTrainer::Hello).
 #[derive(Clone, Debug, PartialEq)]
@@ -36,6 +37,28 @@ pub struct Hello {
     pub can_dump_stacks: bool,
     /// Deliveries whose bytes in a slab may still be looked at.
     pub held: Vec<Delivery>,
+}
+
+impl Hello {
+    /// Of a trainer that comes for the first time, by hand and alone.
+    pub fn new(job_id: JobId, instance: Instance) -> Self {
+        Self {
+            protocol_min: PROTOCOL_VERSION,
+            protocol_max: PROTOCOL_VERSION,
+            job_id,
+            version: String::new(),
+            token: None,
+            instance,
+            connection: 1,
+            role: Role::Primary,
+            rank: 0,
+            world_size: 0,
+            restart: 0,
+            in_hand: Vec::new(),
+            can_dump_stacks: false,
+            held: Vec::new(),
+        }
+    }
 }
 
 /// A trainer's part in a distributed job.
@@ -87,6 +110,21 @@ pub struct Welcome {
     /// How long a trainer that waits polls its socket before it sleeps, in whole microseconds; zero for
     /// not at all.
     pub poll: Duration,
+}
+
+/// For a trainer with nothing in hand, of a job that sets no times of its own.
+impl Default for Welcome {
+    fn default() -> Self {
+        Self {
+            protocol: PROTOCOL_VERSION,
+            heartbeat: Duration::from_secs(1),
+            recv_timeout: Duration::from_secs(5),
+            orphan_timeout: Duration::from_secs(600),
+            spool: None,
+            in_hand: Vec::new(),
+            poll: Duration::ZERO,
+        }
+    }
 }
 
 /// See [`ToTrainer::Refused`](super::ToTrainer::Refused).

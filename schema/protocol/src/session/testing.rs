@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::frame::{DeliverPayload, FrameReader, FrameWriter, ReaderLimits};
 use crate::id::{Delivery, Instance, JobId};
-use crate::message::{Deliver, FromTrainer, Hello, Place, Role, ToTrainer, Welcome};
+use crate::message::{Deliver, FromTrainer, Hello, Place, ToTrainer, Welcome};
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 
@@ -67,47 +67,15 @@ pub(super) fn decode_to_trainer(writer: &mut FrameWriter) -> Vec<ToTrainer> {
 }
 
 pub(super) fn hello() -> Hello {
-    Hello {
-        protocol_min: 1,
-        protocol_max: 1,
-        job_id: JobId::new("digits").unwrap(),
-        version: "test".to_owned(),
-        token: None,
-        instance: Instance(7),
-        connection: 1,
-        role: Role::Primary,
-        rank: 0,
-        world_size: 0,
-        restart: 0,
-        in_hand: Vec::new(),
-        can_dump_stacks: false,
-        held: Vec::new(),
-    }
+    Hello { version: "test".to_owned(), ..Hello::new(JobId::new("digits").unwrap(), Instance(7)) }
 }
 
 pub(super) fn welcome() -> Welcome {
-    Welcome {
-        protocol: 1,
-        heartbeat: SECOND,
-        recv_timeout: 5 * SECOND,
-        orphan_timeout: 600 * SECOND,
-        spool: None,
-        in_hand: Vec::new(),
-        poll: Duration::ZERO,
-    }
+    Welcome::default()
 }
 
 pub(super) fn deliver(delivery: u64) -> Deliver {
-    Deliver {
-        delivery: Delivery(delivery),
-        attempt: 1,
-        task_size: TASK.len() as u64,
-        place: Place::Inline,
-        work: None,
-        last_checkpoint: None,
-        traceparent: None,
-        time_left: None,
-    }
+    Deliver::new(Delivery(delivery), TASK.len() as u64, Place::Inline)
 }
 
 pub(super) fn payload() -> DeliverPayload {

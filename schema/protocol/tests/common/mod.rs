@@ -1,6 +1,6 @@
 //! A trainer's session, far enough to report.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use trainwire_protocol::frame::{DeliverPayload, FrameReader, FrameWriter, ReaderLimits};
 use trainwire_protocol::id::{Delivery, Instance, JobId};
@@ -26,26 +26,9 @@ pub(crate) fn running(now: Instant) -> TrainerSession {
     session.connected(now);
     session.poll_transmit(now, &mut FrameWriter::default()).expect("a Hello");
     let mut writer = FrameWriter::default();
-    let welcome = Welcome {
-        protocol: 1,
-        heartbeat: Duration::from_secs(1),
-        recv_timeout: Duration::from_secs(5),
-        orphan_timeout: Duration::from_secs(600),
-        spool: None,
-        in_hand: Vec::new(),
-        poll: Duration::ZERO,
-    };
+    let welcome = Welcome::default();
     writer.push_to_trainer(&ToTrainer::Welcome(welcome)).expect("a Welcome");
-    let deliver = Deliver {
-        delivery: DELIVERY,
-        attempt: 1,
-        task_size: 8,
-        place: Place::Inline,
-        work: None,
-        last_checkpoint: None,
-        traceparent: None,
-        time_left: None,
-    };
+    let deliver = Deliver::new(DELIVERY, 8, Place::Inline);
     writer.push_deliver(&deliver, DeliverPayload::Inline(vec![0; 8].into())).expect("a Deliver");
     let mut reader = FrameReader::new(ReaderLimits::default());
     for slice in writer.io_slices().iter() {

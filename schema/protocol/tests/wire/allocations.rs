@@ -48,16 +48,7 @@ fn allocations_of(work: impl FnOnce()) -> u64 {
 }
 
 fn deliver(task: &Bytes) -> Deliver {
-    Deliver {
-        delivery: Delivery(7),
-        attempt: 1,
-        task_size: task.len() as u64,
-        place: Place::Inline,
-        work: None,
-        last_checkpoint: None,
-        traceparent: None,
-        time_left: None,
-    }
+    Deliver::new(Delivery(7), task.len() as u64, Place::Inline)
 }
 
 /// Moves what the writer holds into the reader, as far as it takes it at once.

@@ -229,16 +229,7 @@ fn what_the_other_end_would_refuse_is_not_sent() {
     };
     assert_eq!(writer.push_from_trainer(&FromTrainer::Report(report)).unwrap_err().code(), "unsendable");
 
-    let deliver = Deliver {
-        delivery: Delivery(7),
-        attempt: 1,
-        task_size: 3,
-        place: Place::Inline,
-        work: None,
-        last_checkpoint: None,
-        traceparent: None,
-        time_left: None,
-    };
+    let deliver = Deliver::new(Delivery(7), 3, Place::Inline);
     let inline = |bytes: &'static [u8]| DeliverPayload::Inline(bytes.into());
     assert_eq!(writer.push_deliver(&deliver, inline(b"four")).unwrap_err().code(), "wrong_task");
     let descriptor = DeliverPayload::Descriptor { token: 1 };

@@ -1,7 +1,6 @@
 //! A connection without a socket, and the messages that go over it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use trainwire_protocol::frame::{DeliverPayload, FrameReader, FrameWriter};
@@ -37,16 +36,8 @@ pub(crate) fn task() -> VerifiedTask {
 }
 
 pub(crate) fn deliver(delivery: u64, size_bytes: usize) -> Deliver {
-    Deliver {
-        delivery: Delivery(delivery),
-        attempt: 1,
-        task_size: size_bytes as u64,
-        place: Place::Inline,
-        work: Some("/tmp/trainwire/jobs/job/work/1-task-00000001".to_owned()),
-        last_checkpoint: None,
-        traceparent: None,
-        time_left: None,
-    }
+    let work = Some("/tmp/trainwire/jobs/job/work/1-task-00000001".to_owned());
+    Deliver { work, ..Deliver::new(Delivery(delivery), size_bytes as u64, Place::Inline) }
 }
 
 pub(crate) fn inline(task: &VerifiedTask) -> DeliverPayload {
@@ -79,22 +70,7 @@ pub(crate) fn job_id() -> JobId {
 }
 
 pub(crate) fn hello() -> Hello {
-    Hello {
-        protocol_min: 1,
-        protocol_max: 1,
-        job_id: job_id(),
-        version: "micro".to_owned(),
-        token: None,
-        instance: Instance(7),
-        connection: 1,
-        role: Role::Primary,
-        rank: 0,
-        world_size: 0,
-        restart: 0,
-        in_hand: Vec::new(),
-        can_dump_stacks: false,
-        held: Vec::new(),
-    }
+    Hello { version: "micro".to_owned(), ..Hello::new(job_id(), Instance(7)) }
 }
 
 pub(crate) fn identity() -> Identity {
@@ -112,13 +88,5 @@ pub(crate) fn identity() -> Identity {
 }
 
 pub(crate) fn welcome() -> Welcome {
-    Welcome {
-        protocol: 1,
-        heartbeat: Duration::from_secs(1),
-        recv_timeout: Duration::from_secs(5),
-        orphan_timeout: Duration::from_secs(600),
-        spool: None,
-        in_hand: Vec::new(),
-        poll: Duration::ZERO,
-    }
+    Welcome::default()
 }
