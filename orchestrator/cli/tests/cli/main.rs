@@ -1,6 +1,8 @@
 //! The real binary, driven as people and programs drive it: real processes, sockets and signals.
 
+mod control_socket;
 mod daemon;
+mod daemon_lives;
 mod exit_codes;
 mod interrupts;
 mod json;
