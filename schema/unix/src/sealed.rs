@@ -13,6 +13,7 @@
 mod buffer;
 mod error;
 pub(crate) mod mapping;
+mod view;
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -31,6 +32,7 @@ pub(crate) use buffer::reserve;
 pub use error::SealedError;
 use error::{out_of_memory, system};
 use mapping::Mapping;
+use view::View;
 
 use crate::Kernel;
 use crate::errno::errno;
@@ -96,7 +98,7 @@ impl SealedPayload {
     }
 
     /// Maps the bytes read-only. The mapping lives as long as the last view of it and does not need
-    /// the descriptor, so `self` may be dropped.
+    /// the descriptor, so `self` may be dropped. Where it is large, another thread unmaps it.
     ///
     /// # Errors
     /// [`SealedError::OutOfMemory`] where the address space or the number of mappings is exhausted.
@@ -107,7 +109,7 @@ impl SealedPayload {
         // SAFETY: the seals, checked or set by every constructor, keep the file from being
         // truncated or written to by anyone for as long as it exists.
         let map = unsafe { Mapping::<false>::new(&self.memory, self.len) };
-        Ok(Bytes::from_owner(map.map_err(|source| out_of_memory(self.len, source))?))
+        Ok(Bytes::from_owner(View::new(map.map_err(|source| out_of_memory(self.len, source))?)))
     }
 
     /// Appends the bytes to `file`, which need not pass through this process.
