@@ -464,6 +464,57 @@ def test_no_byte_under_a_view_changes(orchestrator: Orchestrator, start: Start) 
     assert trainer.ends() == "0\n"
 
 
+@pytest.mark.parametrize("again", [False, True], ids=["the same slab", "another slab"])
+def test_no_byte_under_a_view_changes_over_connections(
+    orchestrator: Orchestrator, start: Start, again: bool
+) -> None:
+    """Each connection begins with what the Hello says is held, and everything else is overwritten at once."""
+    trainer = start("""
+        import hashlib
+        import numpy as np
+        kept, wrong = [], 0
+        for task in trainwire.tasks():
+            with task:
+                view = np.frombuffer(task.hyperparams, np.uint8)[17:]
+                kept.append((hashlib.blake2b(view).digest(), view))
+                wrong += sum(hashlib.blake2b(view).digest() != digest for digest, view in kept)
+                if len(kept) > 4:
+                    kept.pop(1)  # the first is kept for good
+                del view
+                task.finish(wrong=wrong, kept=len(kept))
+            del task
+    """)
+    slots, slot_size = 12, 256 << 10
+    memory = Slab(slots * slot_size)
+    slot_of: dict[int, tuple[Slab, int]] = {}
+    random = np.random.default_rng(7)
+    deliveries_made = 0
+    for connection in range(1, 9):
+        peer = welcomed(orchestrator)
+        held = deliveries(peer.hello.held)
+        assert connection == 1 or 1 in held, "kept for good"
+        slot_of = {delivery: slot_of[delivery] for delivery in held}
+        if again and connection > 1:
+            memory = Slab(slots * slot_size, number=connection)
+        memory.share(peer)
+        taken = [slot for of, slot in slot_of.values() if of is memory]
+        for slot in set(range(slots)) - set(taken):
+            memory.memory[slot * slot_size : (slot + 1) * slot_size] = random.bytes(slot_size)
+        for slot in sorted(set(range(slots)) - set(taken))[:3]:
+            deliveries_made += 1
+            slot_of[deliveries_made] = (memory, slot)
+            task = large_task(fill=deliveries_made, size=180_000)
+            memory.deliver(peer, deliveries_made, task, offset=slot * slot_size)
+            result = peer.acked_result(deliveries_made)
+            assert metrics(result)["wrong"] == 0
+        assert metrics(result)["kept"] >= 3
+        # Without a word, and perhaps before a Release.
+        peer.close()
+    peer = welcomed(orchestrator)
+    peer.bye()
+    trainer.ends()
+
+
 LOOP = """
 for task in trainwire.tasks():
     with task:
