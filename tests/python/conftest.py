@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -34,10 +34,10 @@ def orchestrator(tmp_path: Path) -> Iterator[Orchestrator]:
 
 @pytest.fixture
 def start(orchestrator: Orchestrator, tmp_path: Path) -> Iterator[Start]:
-    """Starts a trainer, as the orchestrator would."""
+    """Starts a trainer, as the orchestrator would; `through` another program that runs it."""
     trainers: list[Trainer] = []
 
-    def start(script: str, **environment: str | None) -> Trainer:
+    def start(script: str, through: Sequence[str] = (), **environment: str | None) -> Trainer:
         variables = {
             **os.environ,
             "TRAINWIRE_SOCKET": str(orchestrator.path),
@@ -47,7 +47,13 @@ def start(orchestrator: Orchestrator, tmp_path: Path) -> Iterator[Start]:
             **environment,
         }
         trainer = Trainer(
-            [sys.executable, "-u", "-c", "import os, sys, time, trainwire\n" + textwrap.dedent(script)],
+            [
+                *through,
+                sys.executable,
+                "-u",
+                "-c",
+                "import os, sys, time, trainwire\n" + textwrap.dedent(script),
+            ],
             env={name: value for name, value in variables.items() if value is not None},
             cwd=tmp_path,
             stdout=subprocess.PIPE,

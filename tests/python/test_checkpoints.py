@@ -9,7 +9,7 @@ import pytest
 import wire
 from conftest import Start
 from orchestrator import Orchestrator, Peer, text
-from traced import calls, folders_synced
+from traced import folders_synced, strace
 
 SAVE = """
     with trainwire.connect() as task:
@@ -46,30 +46,23 @@ def offered(peer: Peer, work: Path, path: Path) -> None:
 def test_folders_made_for_a_checkpoint_are_on_the_disk_too(
     orchestrator: Orchestrator, start: Start, tmp_path: Path
 ) -> None:
-    trainer = start("""
+    log, work = tmp_path / "calls", tmp_path / "made" / "for" / "it"
+    script = """
         with trainwire.connect() as task:
-            while not os.path.exists("go"):
-                time.sleep(0.01)
             path = task.workdir / "new" / "newer" / "model.pt"
             path.parent.mkdir(parents=True)
             path.write_text("weights")
             task.checkpoint(path)
-    """)
-    work = tmp_path / "made" / "for" / "it"
+    """
+    trainer = start(script, through=strace(log, "-y"))
     peer = orchestrator.accept().welcome()
     peer.deliver(1, work=str(work))
-    peer.until(wire.STARTED)
-
-    def go() -> None:
-        (tmp_path / "go").touch()
-        peer.ack(peer.until(wire.CHECKPOINT))
-        peer.acked_result()
-
-    log = calls(trainer.pid, tmp_path / "calls", "go", go, "-y")
+    peer.ack(peer.until(wire.CHECKPOINT))
+    peer.acked_result()
     trainer.ends()
     path = work / "new" / "newer" / "model.pt"
     wanted = {str(path), *(str(folder) for folder in path.parents if folder.is_relative_to(tmp_path))}
-    assert folders_synced(log) >= wanted, log
+    assert folders_synced(log) >= wanted
 
 
 def test_keep_last_deletes_older_ones(orchestrator: Orchestrator, start: Start, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from conftest import Start
 from hostile import memfd
 from orchestrator import Orchestrator, Peer, deliver_frame, metrics, text
 from test_endings import outcome
-from traced import calls, folders_synced
+from traced import folders_synced, strace
 
 LOOP = """
     for task in trainwire.tasks():
@@ -317,26 +317,23 @@ def test_an_orphan_checkpoints_and_leaves_its_result_in_the_spool(
 def test_the_folders_of_a_spooled_result_are_on_the_disk_too(
     orchestrator: Orchestrator, start: Start, tmp_path: Path
 ) -> None:
-    trainer = start("""
+    log, spool = tmp_path / "calls", tmp_path / "made" / "for" / "it"
+    script = """
         with trainwire.connect() as task:
             while not os.path.exists("go"):
                 time.sleep(0.01)
             task.finish(n=7)
-    """)
-    spool = tmp_path / "made" / "for" / "it"
+    """
+    trainer = start(script, through=strace(log, "-f", "-y"))
     peer = orchestrator.accept().welcome(orphanTimeoutMs=300, spool=str(spool))
     peer.deliver(5)
     peer.expect(wire.STARTED)
-
-    def go() -> None:
-        orchestrator.close()
-        (tmp_path / "go").touch()
-        trainer.ends()
-
-    log = calls(trainer.pid, tmp_path / "calls", "go", go, "-f", "-y")
+    orchestrator.close()
+    (tmp_path / "go").touch()
+    trainer.ends()
     assert len(spooled(spool / "5.frames")) == 1
     wanted = {str(spool), *(str(folder) for folder in spool.parents if folder.is_relative_to(tmp_path))}
-    assert folders_synced(log) >= wanted | {str(spool / "5.unfinished")}, log
+    assert folders_synced(log) >= wanted | {str(spool / "5.unfinished")}
 
 
 @pytest.mark.parametrize("interrupts", [1, 2])

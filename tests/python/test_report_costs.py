@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 import subprocess
 from pathlib import Path
-from typing import Any
 
 from conftest import Start
 from orchestrator import Orchestrator
 from test_reports import until_result
-from traced import calls, needed
+from traced import needed, strace
 
 COUNTED = """
 import ctypes
@@ -50,11 +49,9 @@ def test_reporting_on_asks_for_no_memory(orchestrator: Orchestrator, start: Star
 def test_a_reporting_loop_makes_a_system_call_every_100_ms_at_most(
     orchestrator: Orchestrator, start: Start, tmp_path: Path
 ) -> None:
-    trainer = start("""
+    log = tmp_path / "calls"
+    script = """
         with trainwire.connect() as task:
-            print(os.getpid(), flush=True)
-            while not os.path.exists("go"):
-                time.sleep(0.01)
             os.access("/the-loop-begins", os.F_OK)
             begun = time.monotonic()
             for step in range(1_000):
@@ -63,23 +60,15 @@ def test_a_reporting_loop_makes_a_system_call_every_100_ms_at_most(
                     pass
             os.access("/the-loop-ends", os.F_OK)
             print(time.monotonic() - begun)
-    """)
+    """
+    trainer = start(script, through=strace(log))
     peer = orchestrator.accept().welcome()
     peer.deliver(1)
-    assert trainer.stdout is not None
-    pid = trainer.stdout.readline().strip()
-    received: list[Any] = []
-
-    def go() -> None:
-        (tmp_path / "go").touch()
-        reports, result = until_result(peer)
-        peer.ack(result)
-        received.extend(reports)
-
-    log = calls(int(pid), tmp_path / "calls", "go", go)
+    reports, result = until_result(peer)
+    peer.ack(result)
     seconds = float(trainer.ends())
-    loop = re.search(r"the-loop-begins.*?\n(.*)\n.*?the-loop-ends", log, re.DOTALL)
+    loop = re.search(r"the-loop-begins.*?\n(.*)\n.*?the-loop-ends", log.read_text(), re.DOTALL)
     assert loop is not None
     # The first row's besides.
     assert len(loop[1].splitlines()) <= seconds / 0.1 + 1, loop[1]
-    assert sum(len(report.timesUs) for report in received) == 1_000
+    assert sum(len(report.timesUs) for report in reports) == 1_000

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,18 +19,12 @@ def needed(program: str) -> str:
     return path
 
 
-def calls(process: int, log: Path, seen: str, then: Callable[[], None], *options: str) -> str:
-    """The system calls of a process's main thread until it ends, a line each. `then` is called as soon as
-    one has `seen` in its line. With strace's `-f` of all its threads."""
-    strace = needed("strace")
-    command = [strace, "-q", "-e", "signal=none", *options, "-o", log, "-p", str(process)]
-    with subprocess.Popen(command) as tracing:
-        while seen not in (log.read_text() if log.exists() else ""):
-            assert tracing.poll() is None, "strace may not trace"
-        then()
-    return log.read_text()
+def strace(log: Path, *options: str) -> list[str]:
+    """Runs a trainer and writes the system calls of its main thread into a log, a line each; with `-f` of all
+    its threads."""
+    return [needed("strace"), "-q", "-e", "signal=none", *options, "-o", str(log)]
 
 
-def folders_synced(log: str) -> set[str]:
+def folders_synced(log: Path) -> set[str]:
     """Names in a log that was written with strace's `-y`."""
-    return set(re.findall(r"fsync\(\d+<([^>]+)>\) += 0", log))
+    return set(re.findall(r"fsync\(\d+<([^>]+)>\) += 0", log.read_text()))
