@@ -1,7 +1,12 @@
 //! Polling before sleeping changes when things are seen, never what.
 
-use trainwire::{TaskEnd, TrainingTask};
-use trainwire_tests::Stage;
+use std::fs;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use tokio::time::sleep;
+use trainwire::{Job, TaskEnd, TrainingTask};
+use trainwire_tests::{Peer, Stage, Strace, Watch, result};
 
 const PROGRAM: &str = "
 for task in trainwire.tasks():
@@ -28,3 +33,52 @@ async fn tasks_end_as_they_do_without_polling() {
         );
     }
 }
+
+#[test]
+fn an_orchestrator_looks_again_before_it_sleeps() {
+    let Some(strace) = Strace::find() else { return };
+    let looks = ["0", "1000"].map(|poll_us| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let log = folder.path().join("log");
+        let mut life = Command::new(std::env::current_exe().expect("this program"));
+        life.args(["--exact", "polling::a_life_with_slow_answers", "--ignored"]).env(POLL_US, poll_us);
+        let arguments = ["-e", "trace=epoll_wait", "-o", log.to_str().expect("UTF-8")];
+        let status = strace.follow(&life, &arguments).stdout(Stdio::null()).status().expect("strace");
+        assert!(status.success());
+        // Those that found nothing and did not wait for it.
+        let log = fs::read_to_string(log).expect("a log");
+        log.lines().filter(|line| line.contains(", 0)") && line.ends_with("= 0")).count()
+    });
+    // Several times for each task that it has sent.
+    assert!(looks[1] > looks[0] + 3 * TASKS, "{looks:?}");
+}
+
+/// What the test above runs and traces.
+#[tokio::test]
+#[ignore = "run by the other test"]
+async fn a_life_with_slow_answers() {
+    let Ok(poll_us) = std::env::var(POLL_US) else { return };
+    let stage = Stage::with(|config| config.state_dir = None).await;
+    let tasks = (0..TASKS).map(|number| TrainingTask::new(format!("task-{number}"), "m"));
+    let job = Job::new("slow").expect("an id").attach(true).tasks(tasks);
+    let job = stage.submit(job.poll_us(poll_us.parse().expect("microseconds"))).await;
+    let mut watch = Watch::new(&job);
+    while !job.socket_path().exists() {
+        sleep(Duration::from_millis(1)).await;
+    }
+    let mut peer = Peer::connect(job.socket_path()).await;
+    peer.join("slow").await;
+    for _ in 0..TASKS {
+        let (deliver, _) = peer.delivered().await.expect("a task");
+        // Longer than anybody polls.
+        sleep(Duration::from_millis(10)).await;
+        peer.send(&[result(deliver.delivery, 1)]).await;
+    }
+    // Nobody waits for it at the end.
+    drop(peer);
+    assert!(watch.outcome().await.succeeded());
+}
+
+const TASKS: usize = 20;
+
+const POLL_US: &str = "TRAINWIRE_TEST_POLL_US";
