@@ -57,6 +57,38 @@ def test_a_peer_that_does_not_read_holds_nothing_up(orchestrator: Orchestrator, 
     assert all(row["loss"] == row["step"] / 2 for row in received)
 
 
+@pytest.mark.parametrize(
+    ("then", "kind"),
+    [
+        ("task.checkpoint('model')", wire.CHECKPOINT),
+        ("task.finish()", wire.RESULT),
+        ("task.fail('no')", wire.RESULT),
+    ],
+    ids=["checkpoint", "finish", "fail"],
+)
+def test_what_was_reported_before_goes_first(
+    orchestrator: Orchestrator, start: Start, then: str, kind: int
+) -> None:
+    trainer = start(f"""
+        open("model", "w").close()
+        with trainwire.connect() as task:
+            for step in range(100):
+                task.report(step=step)
+            {then}
+    """)
+    peer = orchestrator.accept().welcome()
+    peer.deliver(1)
+    steps: list[int] = []
+    while (got := peer.next())[0] != kind:
+        if got[0] == wire.REPORT:
+            steps += got[1].steps.tolist()
+    assert steps == list(range(100))
+    peer.ack(got[1])
+    if kind == wire.CHECKPOINT:
+        peer.acked_result()
+    trainer.ends()
+
+
 def test_rows_close_together_share_frames(orchestrator: Orchestrator, start: Start) -> None:
     trainer = start("""
         with trainwire.connect() as task:
