@@ -9,10 +9,12 @@ import socket
 from typing import Any
 
 import wire
-from orchestrator import Peer
+from orchestrator import Orchestrator, Peer
 
 SEAL, SHRINK, GROW, WRITE, FUTURE_WRITE = 1, 2, 4, 8, 16
 SEALS = SEAL | SHRINK | GROW | FUTURE_WRITE
+
+MIB = 1 << 20
 
 # Python 3.11 has no name for it.
 F_ADD_SEALS = 1033
@@ -49,3 +51,18 @@ def deliver(peer: Peer, delivery: int, size: int, offset: int, slab: int = 1, **
 def deliveries(numbers: Any) -> list[int]:
     """The object API gives None for an absent vector, and an array for one of numbers."""
     return [] if numbers is None else [int(number) for number in numbers]
+
+
+def large_task(fill: int = 7, size: int = 200_000) -> bytes:
+    """Its one parameter is a byte string that is read in place."""
+    weights = b"\x81\xa7weights\xc6" + size.to_bytes(4, "big") + bytes([fill]) * size
+    return wire.task(hyperparams=weights)
+
+
+def welcomed(orchestrator: Orchestrator) -> Peer:
+    """The IO thread ticks with its heartbeats."""
+    return orchestrator.accept().welcome(heartbeatMs=50)
+
+
+def released(peer: Peer) -> list[int]:
+    return deliveries(peer.until(wire.RELEASE).deliveries)
