@@ -126,7 +126,7 @@ impl Store {
             let volatile = size_bytes > ROW_SIZE_BYTES_MAX || !self.inner.layout.is_durable();
             return Ok(match volatile {
                 true => StoredTask::Nowhere { size_bytes },
-                false => StoredTask::Row(payload.task().as_bytes().clone()),
+                false => StoredTask::Row(payload.task().as_bytes().to_bytes()),
             });
         }
         let layout = &self.inner.layout;

@@ -46,7 +46,7 @@ impl Payload {
         if !self.is_copied(inline_size_max, slab) {
             return Ok(self);
         }
-        Self::joined(&[self.task().as_bytes()], slab)
+        Self::joined(&self.pieces(), slab)
     }
 
     /// Copies the parts of a task's bytes, once, into its job's slab or memory of their own.
@@ -80,7 +80,7 @@ impl Payload {
 
     /// A copy for a trainer that is not to read a slab.
     pub(crate) fn sealed_copy(&self) -> Result<Self, SealedError> {
-        Self::sealed(&[self.task().as_bytes()])
+        Self::sealed(&self.pieces())
     }
 
     fn sealed(parts: &[&[u8]]) -> Result<Self, SealedError> {
@@ -97,6 +97,10 @@ impl Payload {
         match self {
             Self::Inline(task) | Self::Sealed { task, .. } | Self::Slab { task, .. } => task,
         }
+    }
+
+    fn pieces(&self) -> [&[u8]; 2] {
+        self.task().as_bytes().pieces().map(|piece| &**piece)
     }
 
     fn into_task(self) -> VerifiedTask {

@@ -64,7 +64,7 @@ fn a_hundred_thousand_bad_descriptors_leave_nothing_in_a_trainer() {
     assert_eq!(line, "ready\n");
 
     let task = TaskBuilder::new("t", "m").hyperparams(vec![7; 10_000]).build().expect("a task");
-    let impostors = impostors(task.as_bytes());
+    let impostors = impostors(&task.as_bytes().to_bytes());
     let choose = |delivery: u64| {
         let place = usize::try_from(delivery).expect("few") % impostors.len();
         &impostors[place]

@@ -83,7 +83,7 @@ fn ours_are_read(foreign: &Foreign) {
             .max_epochs(task.max_epochs)
             .build()
             .expect("a task");
-        assert_eq!(foreign.read(ours.as_bytes()), task);
+        assert_eq!(foreign.read(&ours.as_bytes().to_bytes()), task);
         // As produced in place: the hyperparameters lie behind the rest.
         let size = task.hyperparams.len();
         let head = task_head(&task.task_id, &task.model_name, task.max_epochs, size).expect("a head");

@@ -135,7 +135,7 @@ impl Pair {
     pub(crate) fn deliver(&mut self, delivery: u64, task: u64) {
         let bytes = Bytes::copy_from_slice(&task.to_le_bytes());
         let deliver = Deliver::new(Delivery(delivery), bytes.len() as u64, Place::Inline);
-        self.orchestrator.session.deliver(deliver, DeliverPayload::Inline(bytes));
+        self.orchestrator.session.deliver(deliver, DeliverPayload::Inline(bytes.into()));
     }
 
     fn read_to_trainer(&mut self) -> bool {

@@ -97,7 +97,10 @@ fn a_large_task_travels_as_sealed_memory_between_other_frames() {
         pair.connection.deliver(deliver, payload);
     }
     pair.write().unwrap();
-    assert_eq!(pair.receive_tasks(4), [&small, &large, &large, &small].map(|task| task.as_bytes().to_vec()));
+    assert_eq!(
+        pair.receive_tasks(4),
+        [&small, &large, &large, &small].map(|task| task.as_bytes().to_bytes().to_vec())
+    );
 }
 
 #[test]

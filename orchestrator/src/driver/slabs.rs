@@ -34,7 +34,7 @@ impl Driver {
     ) {
         match self.scheduler.trainer_of(connection) {
             Some(trainer) if self.may_read_slab(trainer, connection) => {
-                self.slabs.pins.pin(trainer, deliver.delivery.0, payload.task().as_bytes().clone());
+                self.slabs.pins.pin(trainer, deliver.delivery.0, payload.task().as_bytes().to_bytes());
                 return self.command(connection, |connection, _| connection.deliver(deliver, payload));
             }
             Some(_) => {}

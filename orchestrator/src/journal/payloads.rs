@@ -84,7 +84,11 @@ impl PayloadFolder {
         let name = name.to_string_lossy().into_owned();
         let written = PayloadFile { path, name, size_bytes: payload.size_bytes(), named: false };
         match payload {
-            Payload::Inline(task) | Payload::Slab { task, .. } => file.write_all(task.as_bytes())?,
+            Payload::Inline(task) | Payload::Slab { task, .. } => {
+                for piece in task.as_bytes().pieces() {
+                    file.write_all(piece)?;
+                }
+            }
             Payload::Sealed { memory, .. } => memory.copy_to(&file)?,
         }
         if !planted::is("file-not-synced") {

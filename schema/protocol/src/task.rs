@@ -1,9 +1,11 @@
 //! The task, read in place. This is the one file of the crate with unsafe code.
 #![allow(unsafe_code)]
 
+mod bytes;
+
 use std::fmt;
 
-use bytes::Bytes;
+use ::bytes::Bytes;
 use flatbuffers::{InvalidFlatbuffer, root_unchecked, root_with_opts};
 
 use crate::error::Fault;
@@ -11,14 +13,18 @@ use crate::generated::TrainingTask;
 use crate::limits::{STRING_SIZE_BYTES_MAX, TASK_SIZE_BYTES_MAX};
 use crate::message::decode::verifier_options;
 
+pub(crate) use bytes::COPIED_SIZE_BYTES_MAX;
+pub use bytes::TaskBytes;
+
 /// A `TrainingTask` whose bytes were verified and can never change: holding one is the proof.
 ///
 /// Cloning shares the bytes. Whoever makes [`Bytes`] of memory that others can write (a mapping, say)
 /// has to rule that out before they are verified; trainwire maps sealed files only.
 #[derive(Clone, PartialEq, Eq)]
 pub struct VerifiedTask {
-    /// Verified as a `TrainingTask` by [`VerifiedTask::verify`], the only place that makes one.
-    bytes: Bytes,
+    /// Verified as a `TrainingTask` by [`verified`], in one piece, or the front of it with empty
+    /// hyperparameters at its end, to which those behind it were added.
+    bytes: TaskBytes,
 }
 
 /// Why bytes are not a task, or a task cannot be built.
@@ -78,13 +84,32 @@ impl VerifiedTask {
     ///
     /// See [`TaskError`].
     pub fn verify(bytes: Bytes) -> Result<Self, TaskError> {
-        if bytes.len() > TASK_SIZE_BYTES_MAX {
-            return Err(TaskError::TooLarge { size_bytes: bytes.len(), limit_bytes: TASK_SIZE_BYTES_MAX });
+        verified(&bytes)?;
+        Ok(Self { bytes: bytes.into() })
+    }
+
+    /// Adds hyperparameters to a task that has none yet, without copying them. Its buffer has to end with the
+    /// length of its empty ones.
+    ///
+    /// # Errors
+    ///
+    /// See [`TaskError`].
+    ///
+    /// # Panics
+    ///
+    /// If something else is at its end.
+    pub(crate) fn joined(mut head: Vec<u8>, hyperparams: Bytes) -> Result<Self, TaskError> {
+        let size_bytes = head.len().saturating_add(hyperparams.len());
+        if size_bytes > TASK_SIZE_BYTES_MAX {
+            return Err(TaskError::TooLarge { size_bytes, limit_bytes: TASK_SIZE_BYTES_MAX });
         }
-        let task = root_with_opts::<TrainingTask<'_>>(&verifier_options(bytes.len()), &bytes)
-            .map_err(TaskError::NotATask)?;
-        check_fields(task.task_id(), task.model_name(), task.max_epochs())?;
-        Ok(Self { bytes })
+        let none_yet = verified(&head)?.hyperparams().map(|none| none.bytes().as_ptr_range());
+        let end = head.as_ptr_range().end;
+        assert!(none_yet == Some(end..end), "the head does not end with the length of its hyperparameters");
+        let (_, length) = head.split_last_chunk_mut::<4>().expect("a task is longer");
+        // Below TASK_SIZE_BYTES_MAX, so the lower half is all of it.
+        length.copy_from_slice(&hyperparams.len().to_le_bytes()[..4]);
+        Ok(Self { bytes: TaskBytes::joined(head.into(), hyperparams) })
     }
 
     /// Unique in its job; 1 to 4,096 bytes without NUL.
@@ -99,12 +124,18 @@ impl VerifiedTask {
 
     /// By convention msgpack, a map with text keys. Empty if absent.
     pub fn hyperparams(&self) -> &[u8] {
-        self.root().hyperparams().map(|bytes| bytes.bytes()).unwrap_or_default()
+        match self.bytes.behind() {
+            Some(behind) => behind,
+            None => self.root().hyperparams().map(|bytes| bytes.bytes()).unwrap_or_default(),
+        }
     }
 
     /// [`hyperparams`](Self::hyperparams), sharing the task's memory and keeping it alive.
     pub fn hyperparams_bytes(&self) -> Bytes {
-        self.bytes.slice_ref(self.hyperparams())
+        match self.bytes.behind() {
+            Some(behind) => behind.clone(),
+            None => self.bytes.front().slice_ref(self.hyperparams()),
+        }
     }
 
     /// How long to train at most; 10 if absent.
@@ -113,14 +144,16 @@ impl VerifiedTask {
     }
 
     /// The whole buffer, as it was submitted.
-    pub fn as_bytes(&self) -> &Bytes {
+    pub fn as_bytes(&self) -> &TaskBytes {
         &self.bytes
     }
 
+    /// Its hyperparameters are not to be read if they lie behind the front.
     fn root(&self) -> TrainingTask<'_> {
-        // SAFETY: `verify` ran the verifier for this very table over these very bytes, no other place
-        // makes a VerifiedTask, and `Bytes` never change.
-        unsafe { root_unchecked::<TrainingTask<'_>>(&self.bytes) }
+        // SAFETY: `verified` ran the verifier for this very table over these very bytes, no other place
+        // makes a VerifiedTask, and `Bytes` never change. `joined` has changed the length of hyperparameters
+        // since, which are not read here then.
+        unsafe { root_unchecked::<TrainingTask<'_>>(self.bytes.front()) }
     }
 }
 
@@ -152,6 +185,17 @@ impl TaskError {
     pub fn fault(&self) -> Fault {
         Fault::Caller
     }
+}
+
+/// The only way to a [`VerifiedTask`].
+fn verified(bytes: &[u8]) -> Result<TrainingTask<'_>, TaskError> {
+    if bytes.len() > TASK_SIZE_BYTES_MAX {
+        return Err(TaskError::TooLarge { size_bytes: bytes.len(), limit_bytes: TASK_SIZE_BYTES_MAX });
+    }
+    let task = root_with_opts::<TrainingTask<'_>>(&verifier_options(bytes.len()), bytes)
+        .map_err(TaskError::NotATask)?;
+    check_fields(task.task_id(), task.model_name(), task.max_epochs())?;
+    Ok(task)
 }
 
 /// What a task's fields have to be, whether it is read or built.

@@ -5,7 +5,7 @@ mod head;
 use bytes::Bytes;
 
 use crate::limits::FRAME_ALIGNMENT_BYTES;
-use crate::task::{TaskError, VerifiedTask};
+use crate::task::{COPIED_SIZE_BYTES_MAX, TaskError, VerifiedTask};
 
 use head::Names;
 pub use head::{TASK_HEAD_ALIGNMENT_BYTES, task_head};
@@ -73,26 +73,35 @@ impl TaskBuilder {
     /// As [`build`](Self::build).
     pub fn parts(&self) -> Result<(Vec<u8>, &[u8]), TaskError> {
         self.size_bytes()?;
-        Ok((self.head(self.head_size_bytes()), &self.hyperparams))
+        Ok((self.head(self.head_size_bytes(), self.hyperparams.len()), &self.hyperparams))
     }
 
-    /// Lays the fields out as a FlatBuffer, the hyperparameters last and at a multiple of 8 bytes.
+    /// Lays the fields out as a FlatBuffer, the hyperparameters last and at a multiple of 8 bytes. Above 4 KiB
+    /// these stay where they are.
     ///
     /// # Errors
     ///
     /// A name that is empty, too long or holds a NUL, a negative `max_epochs`, a task beyond
     /// [`TASK_SIZE_BYTES_MAX`](crate::limits::TASK_SIZE_BYTES_MAX).
     pub fn build(self) -> Result<VerifiedTask, TaskError> {
-        // All of it at once, and nothing of it twice.
-        let mut task = self.head(self.size_bytes()?);
+        let size_bytes = self.size_bytes()?;
+        if self.hyperparams.len() > COPIED_SIZE_BYTES_MAX {
+            let head = self.head(self.head_size_bytes(), 0);
+            let mut hyperparams = self.hyperparams;
+            // What waits takes what it is counted as.
+            hyperparams.shrink_to_fit();
+            return VerifiedTask::joined(head, hyperparams.into());
+        }
+        let mut task = self.head(size_bytes, self.hyperparams.len());
         task.extend_from_slice(&self.hyperparams);
         VerifiedTask::verify(Bytes::from(task))
     }
 
     /// With room for as many bytes.
-    fn head(&self, capacity: usize) -> Vec<u8> {
+    fn head(&self, capacity: usize, hyperparams_size_bytes: usize) -> Vec<u8> {
         let mut head = Vec::with_capacity(capacity);
-        self.names().put_head(&mut head, self.head_size_bytes(), self.max_epochs, self.hyperparams.len());
+        let names = self.names();
+        names.put_head(&mut head, self.head_size_bytes(), self.max_epochs, hyperparams_size_bytes);
         head
     }
 

@@ -99,7 +99,7 @@ fn file(files: &mut PayloadFolder) -> StoredTask {
 }
 
 fn bytes() -> Vec<u8> {
-    TaskBuilder::new("t", "m").hyperparams(vec![7; 70_000]).build().unwrap().as_bytes().to_vec()
+    TaskBuilder::new("t", "m").hyperparams(vec![7; 70_000]).build().unwrap().as_bytes().to_bytes().to_vec()
 }
 
 fn ends(first: u64, ends: &[(u64, Next)]) -> Batch {

@@ -11,6 +11,7 @@ use crate::error::ProtocolError;
 use crate::limits::{FRAME_HEADER_SIZE_BYTES, INLINE_TASK_SIZE_BYTES_MAX, META_SIZE_BYTES_MAX};
 use crate::message::encode::Encoder;
 use crate::message::{Deliver, FromTrainer, Place, Report, Slab, ToTrainer};
+use crate::task::{COPIED_SIZE_BYTES_MAX, TaskBytes};
 
 /// Lines up outgoing frames for a socket that takes as much as it likes.
 ///
@@ -27,7 +28,7 @@ use crate::message::{Deliver, FromTrainer, Place, Report, Slab, ToTrainer};
 #[derive(Debug, Default)]
 pub struct FrameWriter {
     encoder: Encoder,
-    /// Everything but the large tasks.
+    /// Everything but the large pieces of tasks.
     copied: Vec<u8>,
     /// What has left of `copied`. `sent <= copied.len()`
     sent: usize,
@@ -39,7 +40,7 @@ pub struct FrameWriter {
     large_task_bytes: usize,
 }
 
-/// A task that is not copied. It goes out before the byte at `at`, and before a frame that starts there.
+/// A task, or what is behind its head, that is not copied. It goes out before the byte at `at`, and before a frame that starts there.
 #[derive(Debug)]
 struct LargeTask {
     at: usize,
@@ -58,7 +59,7 @@ struct FlaggedFrame {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DeliverPayload {
     /// In the frame.
-    Inline(Bytes),
+    Inline(TaskBytes),
     /// As a descriptor, which the writer's owner knows by this number.
     Descriptor {
         /// Handed back by [`FrameWriter::descriptor_at_front`].
@@ -137,7 +138,7 @@ impl FrameWriter {
                 }
                 self.encoder.deliver(deliver)?;
                 self.push_encoded(Kind::Deliver, false, task.len())?;
-                self.push_task(task);
+                self.push_task(&task);
             }
             (Place::Descriptor, DeliverPayload::Descriptor { token }) => {
                 self.encoder.deliver(deliver)?;
@@ -270,13 +271,19 @@ impl FrameWriter {
         Ok(())
     }
 
-    fn push_task(&mut self, task: Bytes) {
+    fn push_task(&mut self, task: &TaskBytes) {
         let size_bytes = task.len();
-        if size_bytes > COPIED_TASK_SIZE_BYTES_MAX {
-            self.large_task_bytes += size_bytes;
-            self.large_tasks.push_back(LargeTask { at: self.copied.len(), left: task });
+        let [mut last, behind] = task.pieces();
+        if !behind.is_empty() {
+            // A head is short, and no two large pieces have the same place.
+            self.copied.extend_from_slice(last);
+            last = behind;
+        }
+        if last.len() > COPIED_SIZE_BYTES_MAX {
+            self.large_task_bytes += last.len();
+            self.large_tasks.push_back(LargeTask { at: self.copied.len(), left: last.clone() });
         } else {
-            self.copied.extend_from_slice(&task);
+            self.copied.extend_from_slice(last);
         }
         self.pad(size_bytes);
     }
@@ -344,6 +351,3 @@ fn wrong_task(deliver: &Deliver, size_bytes: usize) -> ProtocolError {
 
 /// Slices one call to the kernel takes; more of them would save no time.
 pub const IO_SLICES_MAX: usize = 64;
-
-/// Tasks up to this are copied behind their header: cheaper than a slice of their own.
-const COPIED_TASK_SIZE_BYTES_MAX: usize = 4 << 10;

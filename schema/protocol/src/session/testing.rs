@@ -79,7 +79,7 @@ pub(super) fn deliver(delivery: u64) -> Deliver {
 }
 
 pub(super) fn payload() -> DeliverPayload {
-    DeliverPayload::Inline(Bytes::from_static(TASK))
+    DeliverPayload::Inline(Bytes::from_static(TASK).into())
 }
 
 const TASK: &[u8] = b"not a task, and nobody here looks";

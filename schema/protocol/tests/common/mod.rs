@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use bytes::Bytes;
 use trainwire_protocol::frame::{DeliverPayload, FrameReader, FrameWriter, ReaderLimits};
 use trainwire_protocol::id::{Delivery, Instance, JobId};
 use trainwire_protocol::message::{Deliver, Place, Role, ToTrainer, Welcome};
@@ -29,7 +30,7 @@ pub(crate) fn running(now: Instant) -> TrainerSession {
     let welcome = Welcome::default();
     writer.push_to_trainer(&ToTrainer::Welcome(welcome)).expect("a Welcome");
     let deliver = Deliver::new(DELIVERY, 8, Place::Inline);
-    writer.push_deliver(&deliver, DeliverPayload::Inline(vec![0; 8].into())).expect("a Deliver");
+    writer.push_deliver(&deliver, DeliverPayload::Inline(Bytes::from(vec![0; 8]).into())).expect("a Deliver");
     let mut reader = FrameReader::new(ReaderLimits::default());
     for slice in writer.io_slices().iter() {
         reader.spare()[..slice.len()].copy_from_slice(slice);

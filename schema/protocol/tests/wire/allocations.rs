@@ -8,6 +8,7 @@ use bytes::Bytes;
 use trainwire_protocol::frame::{DeliverPayload, FrameReader, FrameWriter};
 use trainwire_protocol::id::Delivery;
 use trainwire_protocol::message::{AckEntry, AckKind, Deliver, FromTrainer, Heartbeat, Place, ToTrainer};
+use trainwire_protocol::task_builder::TaskBuilder;
 
 use crate::messages::reader;
 
@@ -66,7 +67,7 @@ fn pass_on(writer: &mut FrameWriter, reader: &mut FrameReader) {
 
 /// Sends a task and gives what the other end makes of it.
 fn send(writer: &mut FrameWriter, reader: &mut FrameReader, deliver: &Deliver, task: &Bytes) -> Bytes {
-    writer.push_deliver(deliver, DeliverPayload::Inline(task.clone())).unwrap();
+    writer.push_deliver(deliver, DeliverPayload::Inline(task.clone().into())).unwrap();
     loop {
         pass_on(writer, reader);
         if let Some(frame) = reader.next().unwrap() {
@@ -106,7 +107,7 @@ fn a_task_above_4_kib_is_copied_by_the_kernel_alone() {
         let mut rounds = |count: usize| {
             for _ in 0..count {
                 copied = (0, 0);
-                writer.push_deliver(&deliver, DeliverPayload::Inline(task.clone())).unwrap();
+                writer.push_deliver(&deliver, DeliverPayload::Inline(task.clone().into())).unwrap();
                 let offered = writer.io_slices().iter().map(|slice| shared(slice, &task)).sum::<usize>();
                 copied.0 = size_bytes - offered;
                 let mut lent = Vec::new();
@@ -130,6 +131,27 @@ fn a_task_above_4_kib_is_copied_by_the_kernel_alone() {
         for _ in 0..if cfg!(miri) { 3 } else { 50 } {
             assert_eq!(rounds(1), (0, 0), "copied of {size_bytes} bytes by the sender and the receiver");
         }
+    }
+}
+
+#[test]
+fn hyperparameters_above_4_kib_are_sent_from_where_they_were_given() {
+    for size_bytes in [(4 << 10) + 1, 20 << 10, 64 << 10] {
+        let hyperparams = vec![7; size_bytes];
+        let given = hyperparams.as_ptr_range();
+        let task = TaskBuilder::new("t", "m").hyperparams(hyperparams).build().unwrap();
+        let bytes = task.as_bytes().to_bytes();
+        let (deliver, mut writer) = (deliver(&bytes), FrameWriter::default());
+        writer.push_deliver(&deliver, DeliverPayload::Inline(task.as_bytes().clone())).unwrap();
+        assert!(writer.io_slices().iter().any(|slice| slice.as_ptr_range() == given));
+        let mut reader = reader();
+        let received = loop {
+            pass_on(&mut writer, &mut reader);
+            if let Some(frame) = reader.next().unwrap() {
+                break frame.decode_to_trainer().unwrap().1.unwrap();
+            }
+        };
+        assert_eq!(received, bytes);
     }
 }
 

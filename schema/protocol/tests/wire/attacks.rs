@@ -1,5 +1,6 @@
 //! Bytes from an end that means harm, and messages this end must not send.
 
+use bytes::Bytes;
 use trainwire_protocol::error::ProtocolError;
 use trainwire_protocol::frame::{DeliverPayload, FrameReader, FrameWriter, ReaderLimits};
 use trainwire_protocol::id::Delivery;
@@ -230,7 +231,7 @@ fn what_the_other_end_would_refuse_is_not_sent() {
     assert_eq!(writer.push_from_trainer(&FromTrainer::Report(report)).unwrap_err().code(), "unsendable");
 
     let deliver = Deliver::new(Delivery(7), 3, Place::Inline);
-    let inline = |bytes: &'static [u8]| DeliverPayload::Inline(bytes.into());
+    let inline = |bytes: &'static [u8]| DeliverPayload::Inline(Bytes::from_static(bytes).into());
     assert_eq!(writer.push_deliver(&deliver, inline(b"four")).unwrap_err().code(), "wrong_task");
     let descriptor = DeliverPayload::Descriptor { token: 1 };
     assert_eq!(writer.push_deliver(&deliver, descriptor).unwrap_err().code(), "wrong_task");

@@ -38,7 +38,9 @@ pub(crate) fn push(writer: &mut FrameWriter, sent: &Sent) {
     match sent {
         Sent::FromTrainer(message) => writer.push_from_trainer(message),
         Sent::ToTrainer(message) => writer.push_to_trainer(message),
-        Sent::Inline(deliver, task) => writer.push_deliver(deliver, DeliverPayload::Inline(task.clone())),
+        Sent::Inline(deliver, task) => {
+            writer.push_deliver(deliver, DeliverPayload::Inline(task.clone().into()))
+        }
         Sent::Flagged(deliver, token) => {
             writer.push_deliver(deliver, DeliverPayload::Descriptor { token: *token })
         }

@@ -6,6 +6,15 @@ use trainwire_protocol::limits::{STRING_SIZE_BYTES_MAX, TASK_SIZE_BYTES_MAX};
 use trainwire_protocol::task::{TaskError, VerifiedTask};
 use trainwire_protocol::task_builder::{TASK_HEAD_ALIGNMENT_BYTES, TaskBuilder, task_head};
 
+/// Copied behind their head, or left where they are.
+fn hyperparams() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        proptest::collection::vec(any::<u8>(), 0..500),
+        (4_090_usize..4_110).prop_map(|size_bytes| vec![7; size_bytes]),
+        (4_090_usize..9_000, any::<u8>()).prop_map(|(size_bytes, byte)| vec![byte; size_bytes]),
+    ]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: if cfg!(miri) { 3 } else { 256 },
@@ -17,7 +26,7 @@ proptest! {
     fn what_is_built_is_read(
         task_id in "[^\0]{1,50}",
         model_name in "[^\0]{1,50}",
-        hyperparams in proptest::collection::vec(any::<u8>(), 0..500),
+        hyperparams in hyperparams(),
         max_epochs in 0..=i32::MAX,
     ) {
         let task = TaskBuilder::new(task_id.clone(), model_name.clone())
@@ -25,11 +34,36 @@ proptest! {
             .max_epochs(max_epochs)
             .build()
             .unwrap();
-        let task = VerifiedTask::verify(task.as_bytes().clone()).unwrap();
-        prop_assert_eq!(task.task_id(), task_id);
-        prop_assert_eq!(task.model_name(), model_name);
-        prop_assert_eq!(task.hyperparams(), hyperparams);
-        prop_assert_eq!(task.max_epochs(), max_epochs);
+        for task in [&VerifiedTask::verify(task.as_bytes().to_bytes()).unwrap(), &task] {
+            prop_assert_eq!(task.task_id(), &task_id);
+            prop_assert_eq!(task.model_name(), &model_name);
+            prop_assert_eq!(task.hyperparams(), &hyperparams);
+            prop_assert_eq!(task.hyperparams_bytes(), &hyperparams);
+            prop_assert_eq!(task.max_epochs(), max_epochs);
+        }
+    }
+
+    #[test]
+    fn tasks_are_the_same_if_their_bytes_are(
+        hyperparams in hyperparams(),
+        another in any::<prop::sample::Index>(),
+    ) {
+        let build = |hyperparams: &[u8]| TaskBuilder::new("t", "m").hyperparams(hyperparams).build().unwrap();
+        let task = build(&hyperparams);
+        let whole = VerifiedTask::verify(task.as_bytes().to_bytes()).unwrap();
+        prop_assert_eq!(&task, &whole);
+        prop_assert_eq!(&whole, &task);
+        if !hyperparams.is_empty() {
+            let mut other = hyperparams.clone();
+            other[another.index(hyperparams.len())] ^= 1;
+            let longer = [&*hyperparams, &[0]].concat();
+            let shorter = &hyperparams[1..];
+            for other in [&*other, &longer, shorter].map(build) {
+                for (one, another) in [(&task, &other), (&other, &task), (&whole, &other), (&other, &whole)] {
+                    prop_assert_ne!(one, another);
+                }
+            }
+        }
     }
 
     #[test]
@@ -54,7 +88,7 @@ proptest! {
         prop_assert_eq!(task.model_name(), built.model_name());
         prop_assert_eq!(task.hyperparams(), built.hyperparams());
         prop_assert_eq!(task.max_epochs(), built.max_epochs());
-        let all = task.as_bytes();
+        let all = task.as_bytes().to_bytes();
         prop_assert!(hyperparams.is_empty() || task.hyperparams().as_ptr() == all[head_size..].as_ptr());
     }
 
@@ -64,7 +98,7 @@ proptest! {
         keep in any::<prop::sample::Index>(),
     ) {
         let task = TaskBuilder::new("lr-0.1", "sgd").hyperparams([7; 100]).build().unwrap();
-        let mut bytes = task.as_bytes().to_vec();
+        let mut bytes = task.as_bytes().to_bytes().to_vec();
         for (at, byte) in mutations {
             let at = at.index(bytes.len());
             bytes[at] = byte;

@@ -387,7 +387,7 @@ fn tasks() -> Vec<Value> {
         Ok(verified) => json!({ "name": name, "bytes": hex(&bytes), "task": task(&verified) }),
         Err(error) => json!({ "name": name, "bytes": hex(&bytes), "error": error.code() }),
     };
-    let built = |builder: TaskBuilder| builder.build().unwrap().as_bytes().to_vec();
+    let built = |builder: TaskBuilder| builder.build().unwrap().as_bytes().to_bytes().to_vec();
     let whole = unhex(BY_BUILDER[0].1);
     let raw = crate::raw::meta;
     use crate::raw::Field::{Text, Word};

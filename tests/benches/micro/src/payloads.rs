@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::hint::black_box;
 
-use bytes::Bytes;
 use serde::Serialize;
 use trainwire_protocol::msgpack;
 use trainwire_protocol::task::VerifiedTask;
@@ -37,7 +36,7 @@ pub(crate) fn walk_nested() -> Run {
 
 fn verify(size_bytes: usize) -> Run {
     let task = TaskBuilder::new("task-00000001", "model").hyperparams(vec![7; size_bytes]).build();
-    let bytes = Bytes::clone(task.expect("a task").as_bytes());
+    let bytes = task.expect("a task").as_bytes().to_bytes();
     Box::new(move || drop(black_box(VerifiedTask::verify(bytes.clone()).expect("a task"))))
 }
 

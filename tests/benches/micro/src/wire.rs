@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use trainwire_protocol::frame::{DeliverPayload, FrameReader, FrameWriter};
 use trainwire_protocol::id::{Delivery, Instance, JobId};
 use trainwire_protocol::message::{
@@ -41,7 +40,7 @@ pub(crate) fn deliver(delivery: u64, size_bytes: usize) -> Deliver {
 }
 
 pub(crate) fn inline(task: &VerifiedTask) -> DeliverPayload {
-    DeliverPayload::Inline(Bytes::clone(task.as_bytes()))
+    DeliverPayload::Inline(task.as_bytes().clone())
 }
 
 pub(crate) fn report(rows: usize) -> Report {

@@ -1,5 +1,7 @@
 #![allow(clippy::disallowed_methods, reason = "virtual time starts somewhere")]
 
+use bytes::Bytes;
+
 use super::*;
 use crate::id::SlabId;
 use crate::message::{AckKind, Outcome, Place};
@@ -206,7 +208,7 @@ fn delivers_wait_for_room_and_acks_do_not() {
     let task = vec![0; 64 << 10];
     let large = |delivery| Deliver { task_size: task.len() as u64, ..deliver(delivery) };
     for delivery in 1..=10 {
-        end.session.deliver(large(delivery), DeliverPayload::Inline(task.clone().into()));
+        end.session.deliver(large(delivery), DeliverPayload::Inline(Bytes::from(task.clone()).into()));
     }
     let mut writer = FrameWriter::default();
     end.session.poll_transmit(end.now, &mut writer).unwrap();
