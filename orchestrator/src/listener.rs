@@ -11,7 +11,7 @@ use trainwire_protocol::limits::PROTOCOL_VERSION;
 use trainwire_protocol::message::{Refused, ToTrainer};
 use trainwire_unix::descriptors::refuse_descriptors;
 use trainwire_unix::{
-    BindError, Kernel, PeerError, SocketName, bind_private, peer_pidfd, rebind_private, require_same_uid,
+    BindError, Kernel, PeerError, SocketName, bind_private, rebind_private, require_same_uid,
 };
 
 use crate::connection::Peer;
@@ -100,7 +100,7 @@ pub(crate) fn admit(socket: BorrowedFd<'_>, attach: bool) -> Result<Peer, PeerEr
     let credentials = require_same_uid(socket).inspect_err(|error| refuse(socket, error))?;
     let pid = credentials.pid.and_then(|pid| i32::try_from(pid).ok()).unwrap_or(0);
     // Only of a process that was started by hand: of our own children we have one already.
-    let pidfd = if attach { peer_pidfd(socket, Kernel::Running).ok() } else { None };
+    let pidfd = if attach { credentials.open(socket, Kernel::Running).ok() } else { None };
     Ok(Peer { pid, pidfd })
 }
 

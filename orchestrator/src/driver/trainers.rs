@@ -105,7 +105,9 @@ impl Driver {
         let connection = self.scheduler.connection_of(trainer)?;
         // Without one (it died at once) its silence has to tell.
         let pidfd = self.connections.get_mut(&connection)?.take_pidfd()?;
-        let identity = pidfd.pid().and_then(|pid| ProcessIdentity::of(pid).ok());
+        // Asked of /proc, which takes longer than all the rest of letting it in: only where there can be a restart.
+        let pid = pidfd.pid().filter(|_| self.writer.is_some());
+        let identity = pid.and_then(|pid| ProcessIdentity::of(pid).ok());
         // It lives: nobody else had its number when that was read.
         let identity = identity.filter(|_| pidfd.is_dead().is_ok_and(|dead| !dead));
         self.watch(trainer, TrainerProcess::attached(Arc::new(pidfd)), VecDeque::new());

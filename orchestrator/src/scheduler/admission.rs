@@ -68,8 +68,8 @@ impl Scheduler {
                 boot_id: None,
                 restart: hello.restart,
             });
-            if let Some(live) = self.jobs.get_mut(&job) {
-                live.version_mismatch = None;
+            if let Some(obstacles) = self.jobs.get_mut(&job).and_then(|live| live.obstacles.as_mut()) {
+                obstacles.version_mismatch = None;
             }
             // Hello overtook the news that the process runs: the task it was started for is still queued, unless
             // it was cancelled.
@@ -134,7 +134,7 @@ impl Scheduler {
             Some(TrainerState::Spawning { .. }) if live.service == Service::Draining => Err(over()),
             Some(TrainerState::Spawning { .. }) => Ok(Admission::First(trainer)),
             Some(TrainerState::Bound { token: Some(_), restart, .. })
-                if hello.restart > *restart && live.exit.is_none() =>
+                if hello.restart > *restart && live.death.is_none() =>
             {
                 Ok(Admission::Restarted(trainer))
             }
@@ -153,7 +153,7 @@ impl Scheduler {
                     hello.connection, live.connection_number
                 ),
             )),
-            Some(TrainerState::Bound { .. }) if live.exit.is_none() => Ok(Admission::Again(trainer)),
+            Some(TrainerState::Bound { .. }) if live.death.is_none() => Ok(Admission::Again(trainer)),
             _ => Err(("trainer_gone", "the process of this trainer has ended".to_owned())),
         }
     }

@@ -21,7 +21,7 @@ use trainwire_protocol::task::VerifiedTask;
 
 use super::deadlines::Due;
 use super::decision::{Decision, Effect};
-use super::live::{LiveTrainer, Service, Step};
+use super::live::{LiveJob, LiveTrainer, Service, Step};
 use super::state::{TaskState, TrainerState};
 use super::{Now, Scheduler};
 use crate::planted;
@@ -52,7 +52,7 @@ impl Scheduler {
         (self.payloads, self.lost) = (payloads.into_iter().collect(), lost);
         let jobs: Vec<JobNo> = self.state.unfinished_jobs().collect();
         for job in &jobs {
-            self.jobs.insert(*job, Box::default());
+            self.jobs.insert(*job, LiveJob::default());
             self.effect(Effect::Bind { job: *job });
             self.adopt_tasks(now, *job, &mut waits);
             let trainers: Vec<_> = self.state.job(*job).into_iter().flat_map(|job| &job.trainers).collect();

@@ -18,7 +18,9 @@ impl Scheduler {
     /// Brings a job to rest after any change: no due task beside a free window, no missing trainer,
     /// no idle one too many, no job that is over and still there. An extra call does no harm.
     pub(super) fn settle(&mut self, now: Instant, job_no: JobNo) {
-        if let Some(cause) = self.jobs.get(&job_no).and_then(|live| live.unbindable.clone()) {
+        if let Some(cause) =
+            self.jobs.get(&job_no).and_then(|live| live.obstacles.as_ref()?.unbindable.clone())
+        {
             self.fail_job(job_no, &cause, "");
         }
         let Some(job) = self.state.job(job_no) else { return };
@@ -60,7 +62,7 @@ impl Scheduler {
             let held = live.delivered_at.len();
             let sharers = durable.trainers.len().max(durable.spec.trainers as usize).max(1);
             let share = (job.ready.len() + held) / sharers + 1;
-            if !live.takes_work() || held >= live.window.min(share) {
+            if !live.takes_work() || held >= share.min(live.window as usize) {
                 return;
             }
             let Some(task_no) = job.ready.first().copied() else {

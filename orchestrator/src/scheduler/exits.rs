@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::Scheduler;
 use super::deadlines::Due;
 use super::decision::Effect;
-use super::live::Service;
+use super::live::{Death, Service};
 use super::retry::{FELL_WITH_ANOTHER, TRAINER_GONE, backoff};
 use super::state::{TaskState, TrainerState};
 use crate::planted;
@@ -22,9 +22,8 @@ impl Scheduler {
     ) {
         self.shut(trainer);
         let Some(live) = self.trainers.get_mut(&trainer) else { return };
-        if live.exit.is_none() {
-            live.exit = Some(Box::new((exit, log_tail)));
-            live.failure = failure.map(Box::new);
+        if live.death.is_none() {
+            live.death = Some(Box::new(Death { exit, log_tail, failure }));
             if planted::is("exit-without-drain") {
                 return self.happen(now, Due::Exit(trainer));
             }
@@ -33,30 +32,31 @@ impl Scheduler {
     }
 
     pub(super) fn exit_due(&mut self, now: Instant, trainer: TrainerNo) {
-        let exit = self.trainers.get_mut(&trainer).and_then(|live| live.exit.take());
-        if let Some((exit, log_tail)) = exit.map(|exit| *exit) {
-            self.bury(now, trainer, exit, &log_tail);
+        let death = self.trainers.get_mut(&trainer).and_then(|live| live.death.take());
+        if let Some(death) = death {
+            self.bury(now, trainer, *death);
         }
     }
 
     /// The trainer is gone and its socket empty: verdicts, then nothing of it is left.
-    pub(super) fn bury(&mut self, now: Instant, trainer: TrainerNo, exit: Exit, log_tail: &str) {
+    pub(super) fn bury(&mut self, now: Instant, trainer: TrainerNo, death: Death) {
+        let Death { exit, log_tail, failure } = death;
         let Some(live) = self.trainers.get_mut(&trainer) else { return };
-        let (job, signalled, failure) = (live.job, live.signalled(), live.failure.take());
+        let (job, signalled) = (live.job, live.signalled());
         let group = live.group.take();
         let state = self.state.trainer(trainer).map(|trainer| &trainer.state);
         let connected = matches!(state, Some(TrainerState::Bound { .. }));
         let endings: Vec<(DeliveryNo, Ending)> = self
             .in_hand(trainer)
             .map(|(delivery, task)| {
-                let ending = verdict(task.state, &exit, failure.as_deref(), signalled, connected);
+                let ending = verdict(task.state, &exit, failure.as_ref(), signalled, connected);
                 let first =
                     group.iter().fold(ending, |ending, group| group.explain(delivery, task.state, ending));
                 (delivery, first)
             })
             .collect();
         for (delivery, ending) in endings {
-            self.conclude(now, delivery, None, ending, log_tail);
+            self.conclude(now, delivery, None, ending, &log_tail);
         }
 
         self.disband(trainer, group);
@@ -88,7 +88,7 @@ impl Scheduler {
             live.spawned -= u32::from(!attached && live.spawned > 0);
         }
         if let Some(cause) = cause {
-            self.start_failed(now, job, &cause, hopeless, log_tail);
+            self.start_failed(now, job, &cause, hopeless, &log_tail);
         }
         self.settle(now, job);
     }
@@ -110,7 +110,7 @@ impl Scheduler {
         let Some(job) = self.state.job(job_no) else { return };
         let (failures, spec) = (job.start_failures, job.spec.clone());
         let Some(live) = self.jobs.get_mut(&job_no) else { return };
-        if let Some(mismatch) = live.version_mismatch.take() {
+        if let Some(mismatch) = live.obstacles.as_mut().and_then(|known| known.version_mismatch.take()) {
             let cause = format!("the trainer was refused: {mismatch}");
             return self.fail_job(job_no, &cause, log_tail);
         }

@@ -12,13 +12,13 @@ use trainwire_protocol::message::{Bye, Stop};
 use super::deadlines::Due;
 use super::decision::{Answer, Effect, Signal};
 use super::input::Ticket;
-use super::live::{Ladder, Service, Step};
+use super::live::{Death, Ladder, Service, Step};
 use super::retry::stopped;
 use super::state::TaskState;
 use super::{ConnectionNo, Delivered, Scheduler, Trainer};
 use crate::job::StopReason;
 use crate::planted;
-use crate::record::{DeliveryNo, Exit, JobNo, Next, Record, Rung, TaskNo, TrainerNo};
+use crate::record::{DeliveryNo, JobNo, Next, Record, Rung, TaskNo, TrainerNo};
 
 impl Scheduler {
     pub(super) fn stop(
@@ -245,7 +245,7 @@ impl Scheduler {
         match step {
             // Nobody asked for the end of a process that somebody else started.
             Step::Asked if self.state.trainer(trainer).is_some_and(Trainer::is_attached) => {
-                self.bury(now, trainer, Exit::Unknown, "");
+                self.bury(now, trainer, Death::unknown());
             }
             Step::Asked => self.climb(now, trainer, Rung::Terminated),
             Step::Terminated => self.climb(now, trainer, Rung::Killed),
@@ -271,7 +271,7 @@ impl Scheduler {
         }
         let attached = self.state.trainer(trainer).is_some_and(Trainer::is_attached);
         if attached && self.in_hand(trainer).next().is_none() {
-            return self.bury(now, trainer, Exit::Unknown, "");
+            return self.bury(now, trainer, Death::unknown());
         }
         if self.is_torn(trainer) {
             // It was about to end, or to be started anew, for a reason that is known.

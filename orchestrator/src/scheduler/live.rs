@@ -15,8 +15,8 @@ use crate::record::{DeliveryNo, Exit, JobNo, TaskNo, TrainerFailure, TrainerNo};
 pub(super) struct LiveJob {
     /// Its socket is bound.
     pub(super) bound: bool,
-    /// Its socket cannot be bound, in words. After a restart it may have trainers all the same.
-    pub(super) unbindable: Option<Box<str>>,
+    /// Why nobody can connect, where that is so.
+    pub(super) obstacles: Option<Box<Obstacles>>,
     /// Queued tasks that are due. While there are any, `open` is empty.
     pub(super) ready: BTreeSet<TaskNo>,
     /// Queued tasks in their backoff.
@@ -35,10 +35,17 @@ pub(super) struct LiveJob {
     pub(super) waits_for_slots: bool,
     /// No starts until [`Due::Respawn`]: one has just failed.
     pub(super) start_held: bool,
-    /// A trainer of another protocol version was refused; in words.
-    pub(super) version_mismatch: Option<Box<str>>,
     /// All its tasks have ended; its trainers have been told.
     pub(super) closing: bool,
+}
+
+/// Why nobody can connect, in words.
+#[derive(Debug, Default)]
+pub(super) struct Obstacles {
+    /// The socket cannot be bound. After a restart there may be trainers all the same.
+    pub(super) unbindable: Option<String>,
+    /// A trainer of another protocol version was refused.
+    pub(super) version_mismatch: Option<String>,
 }
 
 /// A trainer that has not ended.
@@ -54,7 +61,7 @@ pub(super) struct LiveTrainer {
     /// Nothing came for `recv_timeout`.
     pub(super) quiet: bool,
     /// Deliveries it may have in hand.
-    pub(super) window: usize,
+    pub(super) window: u32,
     /// When each delivery in hand was made, oldest first.
     pub(super) delivered_at: SmallVec<[(DeliveryNo, Instant); 1]>,
     /// Of one with slots: when it was first given a task.
@@ -70,9 +77,7 @@ pub(super) struct LiveTrainer {
     /// The process is being ended.
     pub(super) ladder: Option<Ladder>,
     /// The process has ended; its socket may still hold something.
-    pub(super) exit: Option<Box<(Exit, String)>>,
-    /// What is known of that beyond an exit code.
-    pub(super) failure: Option<Box<TrainerFailure>>,
+    pub(super) death: Option<Box<Death>>,
     /// Where it is the primary of several processes.
     pub(super) group: Option<Box<Group>>,
 }
@@ -86,6 +91,15 @@ pub(super) struct Pending {
     pub(super) asked: Vec<(DeliveryNo, Instant)>,
     /// What happens once its socket is drained.
     pub(super) awaiting: Vec<Due>,
+}
+
+/// How a process ended.
+#[derive(Debug)]
+pub(super) struct Death {
+    pub(super) exit: Exit,
+    pub(super) log_tail: String,
+    /// What is known beyond an exit code.
+    pub(super) failure: Option<TrainerFailure>,
 }
 
 /// Whether a trainer gets work.
@@ -132,6 +146,13 @@ impl LiveJob {
     }
 }
 
+impl Death {
+    /// Of a process that is not our child.
+    pub(super) fn unknown() -> Self {
+        Self { exit: Exit::Unknown, log_tail: String::new(), failure: None }
+    }
+}
+
 impl LiveTrainer {
     pub(super) fn new(job: JobNo, service: Service) -> Box<Self> {
         Box::new(Self {
@@ -149,8 +170,7 @@ impl LiveTrainer {
             lost_at: None,
             pending: None,
             ladder: None,
-            exit: None,
-            failure: None,
+            death: None,
             group: None,
         })
     }
@@ -166,7 +186,7 @@ impl LiveTrainer {
 
     /// Whether it can be given work, as far as the trainer goes.
     pub(super) fn takes_work(&self) -> bool {
-        self.service == Service::Serving && self.connection.is_some() && !self.quiet && self.exit.is_none()
+        self.service == Service::Serving && self.connection.is_some() && !self.quiet && self.death.is_none()
     }
 
     /// Whether it has yet to say Hello.

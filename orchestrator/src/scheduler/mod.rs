@@ -79,7 +79,7 @@ pub struct Scheduler {
     seed: u64,
     state: Durable,
     /// Jobs that have not ended.
-    jobs: ByNumber<JobNo, Box<LiveJob>>,
+    jobs: ByNumber<JobNo, LiveJob>,
     /// Trainers that have not ended.
     trainers: ByNumber<TrainerNo, Box<LiveTrainer>>,
     /// Each trainer's present connection, and no other.

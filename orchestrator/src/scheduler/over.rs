@@ -21,14 +21,14 @@ impl Scheduler {
     pub(super) fn bind_failed(&mut self, now: Instant, job: JobNo, code: &str, text: &str) {
         let cause = format!("the job's socket could not be made ({code}): {text}");
         if let Some(live) = self.jobs.get_mut(&job) {
-            live.unbindable = Some(cause.into());
+            live.obstacles.get_or_insert_default().unbindable = Some(cause);
         }
         self.settle(now, job);
     }
 
     pub(super) fn version_mismatch(&mut self, job: JobNo, text: String) {
         if let Some(live) = self.jobs.get_mut(&job) {
-            live.version_mismatch = Some(text.into());
+            live.obstacles.get_or_insert_default().version_mismatch = Some(text);
         }
     }
 

@@ -7,10 +7,10 @@ use trainwire_protocol::message::Bye;
 
 use super::deadlines::Due;
 use super::input::ConnectionNo;
-use super::live::Service;
+use super::live::{Death, Service};
 use super::{Scheduler, Trainer};
 use crate::planted;
-use crate::record::{Condition, Ending, Exit, Record, TrainerNo};
+use crate::record::{Condition, Ending, Record, TrainerNo};
 
 impl Scheduler {
     /// The trainer takes no more work; what its code was not given comes back.
@@ -74,7 +74,7 @@ impl Scheduler {
             return;
         }
         if draining && attached && self.in_hand(trainer).next().is_none() {
-            return self.bury(now, trainer, Exit::Unknown, "");
+            return self.bury(now, trainer, Death::unknown());
         }
         if !draining {
             self.record(Record::TrainerNoticed { trainer, condition: Condition::Detached });

@@ -190,7 +190,7 @@ impl Scheduler {
 
     /// Short tasks are sent ahead, more with each; after a long one nothing is.
     fn adapt_window(&mut self, now: Instant, trainer: TrainerNo, delivery: DeliveryNo) {
-        let window_max = self.spec_of(trainer).map_or(1, |spec| spec.window.max(1) as usize);
+        let window_max = self.spec_of(trainer).map_or(1, |spec| spec.window.max(1));
         let Some(live) = self.trainers.get_mut(&trainer) else { return };
         let Some((_, at)) = live.delivered_at.iter().find(|(held, _)| *held == delivery) else { return };
         let short = now.saturating_duration_since(*at) < SHORT_TASK;

@@ -8,6 +8,7 @@ use trainwire_protocol::task::VerifiedTask;
 
 use super::decision::{Answer, Effect};
 use super::input::Ticket;
+use super::live::LiveJob;
 use super::{Scheduler, TaskState};
 use crate::job::JobSpec;
 use crate::record::{JobNo, Record, TaskNo};
@@ -31,7 +32,7 @@ impl Scheduler {
                 continue;
             }
             if had_ended && requeued == 0 {
-                self.jobs.insert(job, Box::default());
+                self.jobs.insert(job, LiveJob::default());
                 self.effect(Effect::Bind { job });
             }
             requeued += 1;
@@ -43,7 +44,9 @@ impl Scheduler {
             if let Some(live) = self.jobs.get_mut(&job) {
                 live.closing = false;
                 // What kept the trainers from starting may be what was put right.
-                live.version_mismatch = None;
+                if let Some(obstacles) = &mut live.obstacles {
+                    obstacles.version_mismatch = None;
+                }
             }
             self.settle(now, job);
         }

@@ -148,7 +148,7 @@ impl Scheduler {
         let script = || self.spec(live.job).is_some_and(|spec| spec.script);
         match live.service {
             _ if live.ladder.is_some_and(|ladder| ladder.step == Step::Stuck) => TrainerCondition::Stuck,
-            _ if live.exit.is_some() => TrainerCondition::Leaving,
+            _ if live.death.is_some() => TrainerCondition::Leaving,
             Service::Draining => TrainerCondition::Leaving,
             Service::Starting { .. } => TrainerCondition::Starting,
             Service::Serving if live.quiet => TrainerCondition::Unresponsive,

@@ -11,6 +11,7 @@ use trainwire_protocol::task::VerifiedTask;
 
 use super::decision::{Answer, Effect};
 use super::input::Ticket;
+use super::live::LiveJob;
 use super::{Job, Scheduler};
 use crate::job::JobSpec;
 use crate::record::{JobNo, Record, TaskNo};
@@ -60,7 +61,7 @@ impl Scheduler {
 
         let job = JobNo(self.state.jobs.next());
         self.record(Record::JobSubmitted { job, spec: Arc::new(spec) });
-        self.jobs.insert(job, Box::default());
+        self.jobs.insert(job, LiveJob::default());
         for task in tasks {
             self.queue_new(job, task);
         }

@@ -33,6 +33,38 @@ impl PeerCredentials {
         Ok(Self::read(socket)?)
     }
 
+    /// Opens the process that connected over this socket, of which these are (`SO_PEERPIDFD`, Linux 6.5).
+    ///
+    /// Before 6.5 it is looked up by pid: the pid must name one process before and after it is opened,
+    /// and the connection must not have been hung up by then. What remains is a peer that died while a
+    /// fork of it keeps the connection, and whose pid was given away since; nothing can tell that there.
+    ///
+    /// # Errors
+    /// `ESRCH` for a peer that was reaped already or cannot be seen from here.
+    pub fn open(&self, socket: impl AsFd, kernel: Kernel) -> io::Result<PidFd> {
+        let socket = socket.as_fd();
+        if kernel == Kernel::Running {
+            match getsockopt(&socket, sockopt::PeerPidfd) {
+                Ok(descriptor) => {
+                    return match self.pid {
+                        Some(pid) => PidFd::with_pid(descriptor, pid),
+                        None => PidFd::from_owned(descriptor),
+                    };
+                }
+                Err(Errno::ENOPROTOOPT) => {}
+                // EINVAL: reaped, before 6.16. ENODATA: the socket has no peer.
+                Err(Errno::EINVAL | Errno::ENODATA) => return Err(Errno::ESRCH.into()),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let before = ProcessIdentity::of(self.pid.ok_or(Errno::ESRCH)?)?;
+        let opened = before.open()?.ok_or(Errno::ESRCH)?;
+        // Hang-ups are reported whether asked for or not.
+        let mut polled = [PollFd::new(socket, PollFlags::empty())];
+        let hung_up = poll(&mut polled, PollTimeout::ZERO)? > 0;
+        if hung_up { Err(Errno::ESRCH.into()) } else { Ok(opened) }
+    }
+
     fn read(socket: impl AsFd) -> Result<Self, Errno> {
         let recorded = getsockopt(&socket.as_fd(), sockopt::PeerCredentials)?;
         Ok(Self {
@@ -54,37 +86,12 @@ pub fn require_same_uid(socket: impl AsFd) -> Result<PeerCredentials, PeerError>
     if peer.uid == own_uid { Ok(peer) } else { Err(PeerError::OtherUser { peer, own_uid }) }
 }
 
-/// Opens the process that connected (`SO_PEERPIDFD`, Linux 6.5).
-///
-/// Before 6.5 it is looked up by pid: the pid must name one process before and after it is opened,
-/// and the connection must not have been hung up by then. What remains is a peer that died while a
-/// fork of it keeps the connection, and whose pid was given away since; nothing can tell that there.
+/// Opens the process that connected: [`PeerCredentials::open`] where nobody has asked who it is.
 ///
 /// # Errors
-/// `ESRCH` for a peer that was reaped already or cannot be seen from here.
+/// As there.
 pub fn peer_pidfd(socket: impl AsFd, kernel: Kernel) -> io::Result<PidFd> {
-    let socket = socket.as_fd();
-    if kernel == Kernel::Running {
-        match getsockopt(&socket, sockopt::PeerPidfd) {
-            Ok(descriptor) => {
-                return match PeerCredentials::read(socket)?.pid {
-                    Some(pid) => PidFd::with_pid(descriptor, pid),
-                    None => PidFd::from_owned(descriptor),
-                };
-            }
-            Err(Errno::ENOPROTOOPT) => {}
-            // EINVAL: reaped, before 6.16. ENODATA: the socket has no peer.
-            Err(Errno::EINVAL | Errno::ENODATA) => return Err(Errno::ESRCH.into()),
-            Err(error) => return Err(error.into()),
-        }
-    }
-    let pid = PeerCredentials::read(socket)?.pid.ok_or(Errno::ESRCH)?;
-    let before = ProcessIdentity::of(pid)?;
-    let opened = before.open()?.ok_or(Errno::ESRCH)?;
-    // Hang-ups are reported whether asked for or not.
-    let mut polled = [PollFd::new(socket, PollFlags::empty())];
-    let hung_up = poll(&mut polled, PollTimeout::ZERO)? > 0;
-    if hung_up { Err(Errno::ESRCH.into()) } else { Ok(opened) }
+    PeerCredentials::of(&socket)?.open(socket, kernel)
 }
 
 /// Why a peer was not let in.

@@ -38,7 +38,7 @@ impl Scheduler {
             );
             return Err(("bad_rank", text));
         }
-        let Some(live) = self.trainers.get(&trainer).filter(|live| live.exit.is_none()) else {
+        let Some(live) = self.trainers.get(&trainer).filter(|live| live.death.is_none()) else {
             return Err(("trainer_gone", "the process of this trainer has ended".to_owned()));
         };
         let known = live.group.as_ref().and_then(|group| group.replicas.get(&rank));

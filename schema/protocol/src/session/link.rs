@@ -38,7 +38,8 @@ impl Default for Timeouts {
 /// One connection's clock work.
 #[derive(Debug)]
 pub(super) struct Link {
-    timeouts: Timeouts,
+    handshake: Duration,
+    recv_timeout: Duration,
     /// Until the first frame of the other end; `None` from then on.
     handshake_deadline: Option<Instant>,
     /// Set by the first byte of a frame, cleared by its last, moved by none between them.
@@ -68,7 +69,8 @@ pub(super) struct WentQuiet;
 impl Link {
     pub(super) fn new(now: Instant, timeouts: Timeouts) -> Self {
         Self {
-            timeouts,
+            handshake: timeouts.handshake,
+            recv_timeout: timeouts.recv_timeout,
             handshake_deadline: Some(now + timeouts.handshake),
             frame_deadline: None,
             silence: Silence::Allowed,
@@ -83,7 +85,7 @@ impl Link {
 
     /// Bytes are here, the last frame among them incomplete.
     pub(super) fn partial(&mut self, now: Instant) -> Option<HeardAgain> {
-        self.frame_deadline.get_or_insert(now + self.timeouts.recv_timeout);
+        self.frame_deadline.get_or_insert(now + self.recv_timeout);
         self.heard(now)
     }
 
@@ -94,7 +96,7 @@ impl Link {
 
     /// The other end's word on the timeouts counts from here.
     pub(super) fn set_recv_timeout(&mut self, recv_timeout: Duration) {
-        self.timeouts.recv_timeout = recv_timeout;
+        self.recv_timeout = recv_timeout;
     }
 
     /// From now on the other end owes us bytes. A silence that is watched already goes on.
@@ -112,13 +114,13 @@ impl Link {
     /// Draws the conclusions that are due. An extra call finds none.
     pub(super) fn handle_timeout(&mut self, now: Instant) -> Result<Option<WentQuiet>, ProtocolError> {
         if self.handshake_deadline.is_some_and(|deadline| deadline <= now) {
-            return Err(ProtocolError::HandshakeTimeout { after: self.timeouts.handshake });
+            return Err(ProtocolError::HandshakeTimeout { after: self.handshake });
         }
         if self.frame_deadline.is_some_and(|deadline| deadline <= now) {
-            return Err(ProtocolError::FrameTimeout { after: self.timeouts.recv_timeout });
+            return Err(ProtocolError::FrameTimeout { after: self.recv_timeout });
         }
         match self.silence {
-            Silence::Watched { since } if since + self.timeouts.recv_timeout <= now => {
+            Silence::Watched { since } if since + self.recv_timeout <= now => {
                 self.silence = Silence::Told;
                 Ok(Some(WentQuiet))
             }
@@ -129,7 +131,7 @@ impl Link {
     /// When `handle_timeout` has something to say.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let quiet_at = match self.silence {
-            Silence::Watched { since } => Some(since + self.timeouts.recv_timeout),
+            Silence::Watched { since } => Some(since + self.recv_timeout),
             Silence::Allowed | Silence::Told => None,
         };
         earliest([self.handshake_deadline, self.frame_deadline, quiet_at])
