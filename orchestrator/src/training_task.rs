@@ -7,7 +7,7 @@ use serde::Serialize;
 use trainwire_protocol::task::VerifiedTask;
 use trainwire_protocol::task_builder::TaskBuilder;
 
-use crate::discard::discard;
+use crate::discard::discard_after_delivery;
 use crate::error::{BuildError, SubmitError};
 use crate::payload::Payload;
 use crate::slab::JobSlab;
@@ -141,7 +141,7 @@ impl CheckedTask {
         let payload = Payload::joined(&[&head, hyperparams], slab)?;
         if hyperparams.len() >= DISCARDED_SIZE_BYTES_MIN {
             // The trainer need not wait until the kernel has its pages back.
-            discard(fields);
+            discard_after_delivery(fields);
         }
         Ok(payload)
     }
