@@ -9,7 +9,7 @@ import wire
 from conftest import Start
 from hostile import memfd
 from orchestrator import Orchestrator, metrics
-from traced import calls
+from traced import strace
 
 SIZE = 32 << 20
 
@@ -22,7 +22,8 @@ LOOKS_AT_ITS_MAPS = """
 def test_another_thread_unmaps_a_task_when_the_next_is_there(
     orchestrator: Orchestrator, start: Start, tmp_path: Path
 ) -> None:
-    trainer = start(
+    log = tmp_path / "calls"
+    script = (
         LOOKS_AT_ITS_MAPS
         + """
     for task in trainwire.tasks():
@@ -34,22 +35,23 @@ def test_another_thread_unmaps_a_task_when_the_next_is_there(
     print("gone")
     """
     )
+    trainer = start(script, through=strace(log))
     peer = orchestrator.accept().welcome()
-
-    def work() -> None:
-        for delivery in range(1, 4):
-            data = wire.task(hyperparams=bytes(SIZE - 1) + bytes([delivery]))
-            descriptor = memfd(data)
-            peer.deliver_descriptor(delivery, [descriptor], len(data))
-            os.close(descriptor)
-            assert metrics(peer.acked_result(delivery)) == {"last": delivery}
-        peer.bye()
-        assert trainer.ends() == "gone\n"
-
-    log = calls(trainer.pid, tmp_path / "calls", "EAGAIN", work).splitlines()
+    for delivery in range(1, 4):
+        data = wire.task(hyperparams=bytes(SIZE - 1) + bytes([delivery]))
+        descriptor = memfd(data)
+        peer.deliver_descriptor(delivery, [descriptor], len(data))
+        os.close(descriptor)
+        assert metrics(peer.acked_result(delivery)) == {"last": delivery}
+    peer.bye()
+    assert trainer.ends() == "gone\n"
     # The main thread's: mmap(0x7f…, 33554…, PROT_READ, MAP_SHARED|MAP_FIXED, 5, 0) = …
     lengths = {
-        call: [int(line.split(", ")[1].split(")")[0]) for line in log if line.startswith(f"{call}(")]
+        call: [
+            int(line.split(", ")[1].split(")")[0])
+            for line in log.read_text().splitlines()
+            if line.startswith(f"{call}(")
+        ]
         for call in ("mmap", "munmap")
     }
     assert sum(length > SIZE for length in lengths["mmap"]) >= 3
