@@ -11,7 +11,7 @@ use trainwire_unix::ProcessIdentity;
 use super::{Driver, Followup, Message};
 use crate::clock;
 use crate::error::StacksError;
-use crate::process::{self, Order, ScriptTask, TrainerProcess};
+use crate::process::{self, Log, Order, ScriptTask, TrainerProcess};
 use crate::readiness::{Source, Wanted};
 use crate::record::{DeliveryNo, Exit, JobNo, TaskNo, TrainerNo};
 use crate::scheduler::{Input, Signal};
@@ -25,6 +25,8 @@ pub(super) enum TrainerSlot {
         process: TrainerProcess,
         /// Where in its log each delivery it has begins, oldest first.
         marks: VecDeque<(DeliveryNo, u64)>,
+        /// Where its log ended when it had given the last of them back.
+        idle_from: Option<u64>,
     },
 }
 
@@ -126,7 +128,7 @@ impl Driver {
             let exited = Input::Exited { trainer, exit, log_tail, failure: None };
             self.followups.push_back(Followup::Input(exited));
         }
-        self.trainers.insert(trainer, TrainerSlot::Started { process, marks });
+        self.trainers.insert(trainer, TrainerSlot::Started { process, marks, idle_from: None });
     }
 
     /// Its pidfd is readable.
@@ -154,7 +156,7 @@ impl Driver {
 
     /// It is dead, and all is known of how that will be.
     pub(super) fn ended(&mut self, trainer: TrainerNo, exit: Exit) {
-        let Some(TrainerSlot::Started { process, marks }) = self.trainers.get(&trainer) else { return };
+        let Some(TrainerSlot::Started { process, marks, .. }) = self.trainers.get(&trainer) else { return };
         let from = marks.front().map_or(0, |(_, from)| *from);
         let log_tail = process.log().map(|log| log.tail(from)).unwrap_or_default();
         let failure = match exit {
@@ -170,7 +172,7 @@ impl Driver {
 
     /// The end of what a delivery has written so far, where its trainer has a log.
     pub(super) fn log_tail_of(&self, trainer: TrainerNo, delivery: DeliveryNo) -> String {
-        let Some(TrainerSlot::Started { process, marks }) = self.trainers.get(&trainer) else {
+        let Some(TrainerSlot::Started { process, marks, .. }) = self.trainers.get(&trainer) else {
             return String::new();
         };
         let mark = marks.iter().find(|(marked, _)| *marked == delivery);
@@ -216,18 +218,18 @@ impl Driver {
         self.errands.spawn_blocking(errand);
     }
 
-    /// Where the output of this delivery begins: what the trainer writes from now on is of it. While it
-    /// has an earlier one, that one's mark serves both, so that a round of short tasks costs one look at
-    /// the file.
+    /// Where the output of this delivery begins: with what the trainer has written since it had given the one
+    /// before back. While it has an earlier one, that one's mark serves both, so that a round of short
+    /// tasks costs one look at the file.
     pub(super) fn mark_log(&mut self, trainer: TrainerNo, delivery: DeliveryNo) -> Option<u64> {
         let connected = self.scheduler.connection_of(trainer).is_some();
-        let Some(TrainerSlot::Started { process, marks }) = self.trainers.get_mut(&trainer) else {
+        let Some(TrainerSlot::Started { process, marks, idle_from }) = self.trainers.get_mut(&trainer) else {
             return None;
         };
         let log = process.log()?;
         let from = match marks.back() {
             Some((_, from)) => *from,
-            None if connected => log.len(),
+            None if connected => idle_from.take().unwrap_or_else(|| log.len()),
             // A process that was started for this one delivery.
             None => 0,
         };
@@ -237,10 +239,15 @@ impl Driver {
 
     pub(super) fn forget_delivery(&mut self, delivery: DeliveryNo) {
         let Some(delivered) = self.scheduler.state().delivery(delivery) else { return };
-        if let Some(TrainerSlot::Started { marks, .. }) = self.trainers.get_mut(&delivered.trainer)
+        if let Some(TrainerSlot::Started { process, marks, idle_from }) =
+            self.trainers.get_mut(&delivered.trainer)
             && let Some(place) = marks.iter().position(|(marked, _)| *marked == delivery)
         {
             marks.remove(place);
+            if marks.is_empty() {
+                // Looked at now, because nobody waits for a task yet.
+                *idle_from = process.log().map(Log::len);
+            }
         }
     }
 }
