@@ -8,6 +8,7 @@ mod descriptors;
 mod disk;
 mod endings;
 mod evidence;
+mod inline;
 mod oom;
 mod open;
 mod pauses;
