@@ -65,18 +65,7 @@ impl Layout {
     }
 
     pub(crate) fn work(&self, job: &JobId, task: TaskNo, task_id: &str) -> PathBuf {
-        // In one piece of memory: each delivery names it.
-        let name = task_name(task, task_id);
-        let rest_bytes = "/jobs//work/".len() + job.as_str().len() + name.len();
-        let mut path = PathBuf::with_capacity(self.root.as_os_str().len() + rest_bytes);
-        path.extend([
-            self.root.as_path(),
-            "jobs".as_ref(),
-            job.as_str().as_ref(),
-            "work".as_ref(),
-            Path::new(&*name),
-        ]);
-        path
+        self.work_of(job).join(&*task_name(task, task_id))
     }
 
     /// The folder of the job's work folders.

@@ -76,11 +76,7 @@ def test_where_no_thread_can_be_had_a_task_is_unmapped_at_once(
     print(mapped())
     """
     )
-    peer = orchestrator.accept().welcome()
-    data = wire.task(hyperparams=bytes(SIZE))
-    peer.deliver_descriptor(1, [memfd(data)], len(data))
-    peer.acked_result(1)
-    peer.bye()
+    give_one_large_task(orchestrator)
     assert trainer.ends() == "False\n"
 
 
@@ -100,9 +96,13 @@ def test_a_forked_child_unmaps_its_own(orchestrator: Orchestrator, start: Start)
     print(ended, task.hyperparams[-1])
     """
     )
+    give_one_large_task(orchestrator)
+    assert trainer.ends() == "7 7\n"
+
+
+def give_one_large_task(orchestrator: Orchestrator) -> None:
     peer = orchestrator.accept().welcome()
     data = wire.task(hyperparams=bytes(SIZE - 1) + b"\7")
     peer.deliver_descriptor(1, [memfd(data)], len(data))
     peer.acked_result(1)
     peer.bye()
-    assert trainer.ends() == "7 7\n"

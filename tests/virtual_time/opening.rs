@@ -3,7 +3,7 @@
 use trainwire_protocol::error::ProtocolError;
 use trainwire_protocol::frame::FrameWriter;
 use trainwire_protocol::id::{Delivery, Instance, JobId};
-use trainwire_protocol::message::{FromTrainer, Hello, InHandState, Refused, Role};
+use trainwire_protocol::message::{FromTrainer, Hello, InHandState, Refused};
 use trainwire_protocol::session::{OrchestratorEvent, TrainerEvent};
 
 use crate::bytes::bytes_of;
@@ -71,18 +71,8 @@ fn another_version_is_refused_with_words_on_both_sides() {
     let hello = Hello {
         protocol_min: 2,
         protocol_max: 3,
-        job_id: JobId::new("digits").unwrap(),
         version: "trainwire 9.0".to_owned(),
-        token: None,
-        instance: Instance(1),
-        connection: 1,
-        role: Role::Primary,
-        rank: 0,
-        world_size: 0,
-        restart: 0,
-        in_hand: Vec::new(),
-        can_dump_stacks: false,
-        held: Vec::new(),
+        ..Hello::new(JobId::new("digits").unwrap(), Instance(1))
     };
     let mut writer = FrameWriter::default();
     writer.push_from_trainer(&FromTrainer::Hello(hello)).unwrap();

@@ -284,20 +284,10 @@ impl World {
 
 fn hello(token: Option<Token>, instance: u128) -> Hello {
     Hello {
-        protocol_min: 1,
-        protocol_max: 1,
-        job_id: JobId::new("job").unwrap(),
         version: "test".into(),
         token,
-        instance: Instance(instance),
-        connection: 1,
-        role: Role::Primary,
-        rank: 0,
-        world_size: 0,
-        restart: 0,
-        in_hand: Vec::new(),
         can_dump_stacks: true,
-        held: Vec::new(),
+        ..Hello::new(JobId::new("job").unwrap(), Instance(instance))
     }
 }
 

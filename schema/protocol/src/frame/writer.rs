@@ -40,7 +40,8 @@ pub struct FrameWriter {
     large_task_bytes: usize,
 }
 
-/// A task, or what is behind its head, that is not copied. It goes out before the byte at `at`, and before a frame that starts there.
+/// A task, or what is behind its head, that is not copied. It goes out before the byte at `at`, and before a
+/// frame that starts there.
 #[derive(Debug)]
 struct LargeTask {
     at: usize,
