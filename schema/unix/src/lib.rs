@@ -54,7 +54,7 @@ pub use identity::{BootId, ProcessIdentity};
 pub use kernel::Kernel;
 pub use nix::errno::Errno;
 pub use nix::sys::signal::Signal;
-pub use peer::{PeerCredentials, PeerError, peer_pidfd, require_same_uid};
+pub use peer::{PeerCredentials, PeerError, require_same_uid};
 pub use pidfd::{ExitStatus, PidFd, stacks_signal};
 pub use sealed::{PAYLOAD_SIZE_BYTES_MAX, PayloadBuffer, SealedError, SealedPayload};
 pub use slab::{ReceivedSlab, Slab, SlabError, SlabRange};

@@ -86,14 +86,6 @@ pub fn require_same_uid(socket: impl AsFd) -> Result<PeerCredentials, PeerError>
     if peer.uid == own_uid { Ok(peer) } else { Err(PeerError::OtherUser { peer, own_uid }) }
 }
 
-/// Opens the process that connected: [`PeerCredentials::open`] where nobody has asked who it is.
-///
-/// # Errors
-/// As there.
-pub fn peer_pidfd(socket: impl AsFd, kernel: Kernel) -> io::Result<PidFd> {
-    PeerCredentials::of(&socket)?.open(socket, kernel)
-}
-
 /// Why a peer was not let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

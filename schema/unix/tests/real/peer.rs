@@ -1,6 +1,8 @@
 //! Who is at the other end, asked of real processes.
 
+use std::io;
 use std::mem;
+use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -9,7 +11,7 @@ use std::process::{Child, Command};
 use nix::libc;
 use nix::unistd::{getegid, geteuid};
 use trainwire_unix::{
-    ExitStatus, Kernel, PeerCredentials, PeerError, PidFd, Signal, connect, peer_pidfd, require_same_uid,
+    ExitStatus, Kernel, PeerCredentials, PeerError, PidFd, Signal, connect, require_same_uid,
 };
 
 use crate::{NOBODY, as_nobody};
@@ -126,4 +128,8 @@ fn connected(command: &mut Command, path: &Path) -> Child {
 fn open_to_all(path: &Path) {
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o777);
     std::fs::set_permissions(path, mode).unwrap();
+}
+
+fn peer_pidfd(socket: impl AsFd, kernel: Kernel) -> io::Result<PidFd> {
+    PeerCredentials::of(&socket)?.open(socket, kernel)
 }
